@@ -1,0 +1,142 @@
+"""Additive attention with learned projections."""
+
+import keras
+from keras import ops
+
+from attnlib.ops import checks
+from attnlib.ops.scores import additive_scores, masked_softmax
+
+
+@keras.saving.register_keras_serializable(package="attnlib")
+class BahdanauAttention(keras.layers.Layer):
+    """Attend to a memory by an additive score of query and memory.
+
+    The alignment model of RNNsearch: a small network scores how well each
+    memory entry fits the query, a softmax turns scores into weights, and the
+    context is the weighted mean of the memory.
+
+    1. keys k_j = U_a h_j, shape (B, S, U) (`project`, once per sequence)
+    2. scores e_ij = v_a . tanh(W_a s_i + k_j), shape (B, T, S)
+    3. weights alpha_i = softmax over allowed j, shape (B, T, S)
+    4. context c_i = sum_j alpha_ij h_j, shape (B, T, Dm)
+
+    Args:
+        units: Width U of the alignment model, at least 1.
+        kernel_initializer: For W_a and U_a.
+        score_initializer: For v_a. With zeros the weights are uniform.
+        **kwargs: Of `keras.layers.Layer`.
+
+    Call arguments:
+        query: Floating tensor, shape (B, Dq) or (B, T, Dq).
+        memory: Floating tensor, shape (B, S, Dm).
+        memory_mask: Boolean tensor, shape (B, S), True = use, or None.
+        keys: `project(memory)`, shape (B, S, U), or None to compute it here.
+
+    Returns:
+        `(context, weights)`: shapes (B, Dm) and (B, S) for a query of rank 2,
+        (B, T, Dm) and (B, T, S) for rank 3. Weights sum to 1, or are all 0
+        where the mask allows nothing.
+
+    Raises:
+        ValueError: `units` is no positive integer, or a rank, size or dtype of
+            the inputs is wrong.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from attnlib.layers import BahdanauAttention
+    >>> query = np.ones((2, 5), "float32")
+    >>> memory = np.ones((2, 7, 6), "float32")
+    >>> context, weights = BahdanauAttention(4)(query, memory)
+    >>> context.shape, weights.shape
+    ((2, 6), (2, 7))
+
+    Reference:
+        Bahdanau, Cho and Bengio 2015, arXiv:1409.0473, section 3.1 and
+        appendix A.1.2. Differs from the paper in: the initialisation, which
+        the paper makes so small that short trainings hardly learn
+        (W_a, U_a ~ N(0, 0.001^2), v_a = 0).
+    """
+
+    def __init__(
+        self,
+        units,
+        kernel_initializer="glorot_uniform",
+        score_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.units = checks.positive_integer("units", units)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.score_initializer = keras.initializers.get(score_initializer)
+        self.supports_masking = True
+
+    def build(self, query_shape, memory_shape):
+        checks.shape_rank("query", query_shape, 2, 3)
+        checks.shape_rank("memory", memory_shape, 3)
+        self.query_kernel = self.add_weight(
+            name="W_a",
+            shape=(query_shape[-1], self.units),
+            initializer=self.kernel_initializer,
+        )
+        self.memory_kernel = self.add_weight(
+            name="U_a",
+            shape=(memory_shape[-1], self.units),
+            initializer=self.kernel_initializer,
+        )
+        self.score_vector = self.add_weight(
+            name="v_a", shape=(self.units,), initializer=self.score_initializer
+        )
+
+    def project(self, memory):
+        """Return the keys U_a h of a memory, shape (B, S, U).
+
+        Args:
+            memory: Floating tensor, shape (B, S, Dm).
+        """
+        return ops.matmul(memory, self.memory_kernel)
+
+    def call(self, query, memory, memory_mask=None, keys=None):
+        single = len(query.shape) == 2
+        if single:
+            query = ops.expand_dims(query, 1)
+        if keys is None:
+            keys = self.project(memory)
+        self._check(query, memory, memory_mask, keys)
+        projected = ops.matmul(query, self.query_kernel)  # (B, T, U)
+        scores = additive_scores(projected, keys, self.score_vector)
+        mask = None if memory_mask is None else memory_mask[:, None, :]
+        weights = masked_softmax(scores, mask)  # (B, T, S)
+        context = ops.matmul(weights, memory)  # (B, T, Dm)
+        if single:
+            return context[:, 0], weights[:, 0]
+        return context, weights
+
+    def _check(self, query, memory, memory_mask, keys):
+        checks.rank("query", query, 2, 3)
+        checks.rank("memory", memory, 3)
+        checks.rank("keys", keys, 3)
+        checks.same("batch sizes", query=query.shape[0], memory=memory.shape[0])
+        checks.same("lengths", memory=memory.shape[1], keys=keys.shape[1])
+        if memory_mask is not None:
+            checks.boolean("memory_mask", memory_mask)
+            checks.rank("memory_mask", memory_mask, 2)
+            for axis, what in enumerate(("batch sizes", "lengths")):
+                checks.same(
+                    what,
+                    memory=memory.shape[axis],
+                    memory_mask=memory_mask.shape[axis],
+                )
+
+    def compute_output_shape(self, query_shape, memory_shape):
+        context = (*query_shape[:-1], memory_shape[-1])
+        return context, (*query_shape[:-1], memory_shape[1])
+
+    def get_config(self):
+        serialize = keras.initializers.serialize
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "kernel_initializer": serialize(self.kernel_initializer),
+            "score_initializer": serialize(self.score_initializer),
+        }

@@ -1,0 +1,107 @@
+"""Checks of arguments that the ops and layers share."""
+
+import keras
+from keras import ops
+
+
+def floating(name, tensor, dtype=None):
+    """Return `tensor` as a floating tensor, cast to `dtype` when given.
+
+    Args:
+        name: Argument name for the message.
+        tensor: Anything that converts to a tensor.
+        dtype: Floating dtype to cast to, or None to keep the tensor's own.
+
+    Raises:
+        ValueError: The tensor holds integers or booleans.
+    """
+    tensor = ops.convert_to_tensor(tensor)
+    received = keras.backend.standardize_dtype(tensor.dtype)
+    if not keras.backend.is_float_dtype(received):
+        raise ValueError(
+            f"expected {name} to be floating. Received: dtype {received}. "
+            "Cast it first, for example with keras.ops.cast(x, 'float32')"
+        )
+    if dtype is not None and received != dtype:
+        tensor = ops.cast(tensor, dtype)
+    return tensor
+
+
+def boolean(name, mask):
+    """Return `mask` as a boolean tensor; True means use.
+
+    Raises:
+        ValueError: The mask is not boolean.
+    """
+    mask = ops.convert_to_tensor(mask)
+    received = keras.backend.standardize_dtype(mask.dtype)
+    if received != "bool":
+        raise ValueError(
+            f"expected {name} to be boolean (True = use). Received: dtype "
+            f"{received}"
+        )
+    return mask
+
+
+def rank(name, tensor, *ranks):
+    """Check the number of axes of `tensor`.
+
+    Raises:
+        ValueError: The rank is none of `ranks`.
+    """
+    if len(tensor.shape) not in ranks:
+        expected = " or ".join(str(r) for r in ranks)
+        raise ValueError(
+            f"expected {name} to have rank {expected}. Received: shape "
+            f"{tuple(tensor.shape)}"
+        )
+
+
+def same(what, **sizes):
+    """Check that sizes agree; None (unknown) agrees with everything.
+
+    Args:
+        what: What the sizes are, for the message.
+        **sizes: Argument name to size.
+
+    Raises:
+        ValueError: Two known sizes differ.
+    """
+    known = {size for size in sizes.values() if size is not None}
+    if len(known) > 1:
+        received = ", ".join(f"{k}: {v}" for k, v in sizes.items())
+        raise ValueError(f"expected equal {what}. Received: {received}")
+
+
+def positive_integer(name, value):
+    """Return `value` when it is an integer of at least 1.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    integer = isinstance(value, int) and not isinstance(value, bool)
+    if not integer or value < 1:
+        raise ValueError(
+            f"expected {name} to be an integer of at least 1. Received: "
+            f"{value!r}"
+        )
+    return value
+
+
+def compute_dtype(dtype):
+    """Return the dtype for softmax and log-densities: at least float32."""
+    dtype = keras.backend.standardize_dtype(dtype)
+    return dtype if dtype in ("float32", "float64") else "float32"
+
+
+def shape_rank(name, shape, *ranks):
+    """Check the length of a shape that `build` receives.
+
+    Raises:
+        ValueError: The rank is none of `ranks`.
+    """
+    if shape is None or len(shape) not in ranks:
+        expected = " or ".join(str(r) for r in ranks)
+        raise ValueError(
+            f"expected {name} to have rank {expected}. Received: shape {shape}"
+        )

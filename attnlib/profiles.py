@@ -1,0 +1,314 @@
+"""Profiles: how deep a notebook goes, as plain data.
+
+`smoke` proves that a notebook runs, `quick` lets its claims be decided on a
+laptop, `paper` is the replication. Standard library only, so that the
+workflow can read it without a backend.
+"""
+
+import dataclasses
+import difflib
+import os
+from dataclasses import dataclass
+
+NAMES = ("smoke", "quick", "paper")
+
+NOTEBOOKS = {
+    "00": "00_motivation",
+    "02": "02_bahdanau_attention",
+    "06": "06_recurrent_glimpses",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every notebook has: which run this is."""
+
+    notebook: str
+    profile: str
+    seed: int
+    setting: str | None
+
+
+@dataclass(frozen=True)
+class Motivation(Settings):
+    """Notebook 00: cost against image size.
+
+    Sizes are pixels a side; `repeats` is the number of timed calls.
+    """
+
+    glimpse_sizes: tuple = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
+    conv_sizes: tuple = (64, 128, 256, 512, 1024, 2048)
+    repeats: int = 15
+
+
+@dataclass(frozen=True)
+class Translation(Settings):
+    """Notebook 02: translation with and without attention.
+
+    `units` is the width of each GRU, `epochs` the passes over the data,
+    `short_maximum` the largest number in the training set of the two models
+    that see short sequences only.
+    """
+
+    dataset: str = "number_words"
+    source: str = "en"
+    target: str = "de"
+    models: tuple = ("search", "encdec", "search-short", "encdec-short")
+    examples: int = 8000
+    vocabulary_size: int = 8000
+    embedding_size: int = 32
+    encoder_units: int = 48
+    decoder_units: int = 96
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
+    epochs: int = 12
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    warmup_steps: int = 50
+    buckets: int = 1
+    beam_size: int = 5
+
+
+@dataclass(frozen=True)
+class RecurrentGlimpses(Settings):
+    """Notebook 06: the recurrent attention model.
+
+    `glimpse_counts` are the numbers of glimpses to train with, `policies` are
+    where the glimpses of the largest count may come from.
+    """
+
+    dataset: str = "digits28"
+    num_glimpses: int = 6
+    glimpse_counts: tuple = (2, 4, 6)
+    policies: tuple = ("learned", "random", "centre")
+    glimpse_size: int = 8
+    scales: int = 1
+    location_std: float = 0.05
+    copies: int = 10
+    epochs: int = 30
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    samples: int = 1
+
+
+_TRANSLATION = {
+    "smoke": {"examples": 256, "epochs": 1, "models": ("search", "encdec")},
+    "quick": {},
+    "paper": {
+        "dataset": "multi30k",
+        "source": "de",
+        "target": "en",
+        "models": ("search",),
+        "examples": 29000,
+        "embedding_size": 256,
+        "encoder_units": 256,
+        "decoder_units": 512,
+        "dropout": 0.3,
+        "label_smoothing": 0.1,
+        "epochs": 14,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "warmup_steps": 300,
+        "buckets": 4,
+        "beam_size": 12,
+    },
+}
+
+_GLIMPSES = {
+    "smoke": {
+        "num_glimpses": 2,
+        "glimpse_counts": (1, 2),
+        "copies": 1,
+        "epochs": 1,
+    },
+    "quick": {},
+    "paper": {
+        "dataset": "mnist",
+        "policies": ("learned",),
+        "epochs": 200,
+        "copies": 1,
+    },
+}
+
+_SCHEMAS = {"00": Motivation, "02": Translation, "06": RecurrentGlimpses}
+
+_PROFILES = {
+    "00": {
+        "smoke": {
+            "glimpse_sizes": (64, 256),
+            "conv_sizes": (64, 128),
+            "repeats": 3,
+        },
+        "quick": {},
+        "paper": {"repeats": 50},
+    },
+    "02": _TRANSLATION,
+    "06": _GLIMPSES,
+}
+
+# Settings split a profile into jobs of their own: what each changes.
+_SETTINGS = {
+    ("06", "paper"): {
+        "g2": {"num_glimpses": 2, "glimpse_counts": (2,)},
+        "g4": {"num_glimpses": 4, "glimpse_counts": (4,)},
+        "g6": {"num_glimpses": 6, "glimpse_counts": (6,)},
+    },
+}
+
+# How many seeds a (notebook, profile, setting) gets unless SEEDS says more.
+_SEEDS = {("06", "paper", "g6"): 3}
+
+_TIMEOUT_S = {"smoke": 300, "quick": 1800, "paper": 6 * 3600}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a notebook: one executed copy, one result file."""
+
+    notebook: str
+    profile: str
+    setting: str | None
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Return the stem of the result file, for example `06-g6-s0`."""
+        middle = "" if self.setting is None else f"-{self.setting}"
+        return f"{self.notebook}{middle}-s{self.seed}"
+
+    @property
+    def notebook_file(self) -> str:
+        """Return the notebook's file name."""
+        return f"{NOTEBOOKS[self.notebook]}.ipynb"
+
+    @property
+    def parameters(self) -> dict:
+        """Return the papermill parameters."""
+        given = {"profile": self.profile, "seed": self.seed}
+        if self.setting is not None:
+            given["setting"] = self.setting
+        return given
+
+    @property
+    def timeout_s(self) -> int:
+        """Return the longest that a cell may run, in seconds."""
+        return _TIMEOUT_S[self.profile]
+
+
+def _unknown(what, received, known):
+    near = difflib.get_close_matches(str(received), list(map(str, known)), 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ValueError(
+        f"expected {what} to be one of {', '.join(map(str, known))}. "
+        f"Received: {received!r}.{hint}"
+    )
+
+
+def resolve(profile=None) -> str:
+    """Return the profile's name: the argument, `$ATTNLIB_PROFILE` or quick.
+
+    Raises:
+        ValueError: There is no such profile.
+    """
+    name = profile or os.environ.get("ATTNLIB_PROFILE") or "quick"
+    if name not in NAMES:
+        raise _unknown("profile", name, NAMES)
+    return name
+
+
+def load(notebook, profile=None, seed=0, setting=None, **overrides):
+    """Return the settings of one run of a notebook.
+
+    Args:
+        notebook: Two digits, for example `"06"`.
+        profile: `smoke`, `quick` or `paper`; None asks `$ATTNLIB_PROFILE`,
+            else it is `quick`.
+        seed: Seed of the run, an integer of at least 0.
+        setting: One of the profile's settings, or None.
+        **overrides: Fields of the notebook to change; None changes nothing.
+
+    Returns:
+        A frozen dataclass: `Motivation`, `Translation` or
+        `RecurrentGlimpses`.
+
+    Raises:
+        ValueError: The notebook, profile, setting or a field is unknown, or a
+            value has the wrong type.
+    """
+    if notebook not in _SCHEMAS:
+        raise _unknown("notebook", notebook, _SCHEMAS)
+    profile = resolve(profile)
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(
+            f"expected seed to be an integer of at least 0. Received: {seed!r}"
+        )
+    values = dict(_PROFILES[notebook][profile])
+    settings = _SETTINGS.get((notebook, profile), {})
+    if setting is not None:
+        if setting not in settings:
+            known = sorted(settings) or ["None (this profile has no settings)"]
+            raise _unknown("setting", setting, known)
+        values.update(settings[setting])
+    schema = _SCHEMAS[notebook]
+    own = {f.name: f for f in dataclasses.fields(schema)}
+    for name in ("notebook", "profile", "seed", "setting"):
+        own.pop(name)
+    for name, value in overrides.items():
+        if name not in own:
+            raise _unknown(f"a parameter of notebook {notebook}", name, own)
+        if value is not None:
+            values[name] = _checked(own[name], value)
+    return schema(notebook, profile, seed, setting, **values)
+
+
+def _checked(field, value):
+    """Return an override in its field's type, or raise."""
+    kind = field.type if isinstance(field.type, type) else type(field.default)
+    if kind is tuple and isinstance(value, list):
+        value = tuple(value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(
+            f"expected {field.name} to be of type {kind.__name__}. "
+            f"Received: {value!r}"
+        )
+    return value
+
+
+def settings_of(notebook, profile) -> list:
+    """Return the names of a profile's settings, `[None]` without any."""
+    return list(_SETTINGS.get((notebook, profile), {None: {}}))
+
+
+def jobs(profile=None, only=None, seeds=None) -> list:
+    """Return the jobs of a profile in the order of their notebooks.
+
+    Args:
+        profile: As in `load`.
+        only: Notebooks to keep: a list, or a string such as `"06 07"`.
+        seeds: Number of seeds for every job; None for the profile's own.
+
+    Returns:
+        A list of `Job`.
+
+    Raises:
+        ValueError: The profile or a notebook is unknown, or `seeds` is below
+            1.
+    """
+    profile = resolve(profile)
+    wanted = only.split() if isinstance(only, str) else list(only or [])
+    for notebook in wanted:
+        if notebook not in NOTEBOOKS:
+            raise _unknown("notebook", notebook, NOTEBOOKS)
+    if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
+        raise ValueError(
+            f"expected seeds to be an integer of at least 1. Received: {seeds!r}"
+        )
+    return [
+        Job(notebook, profile, setting, seed)
+        for notebook in NOTEBOOKS
+        if not wanted or notebook in wanted
+        for setting in settings_of(notebook, profile)
+        for seed in range(seeds or _SEEDS.get((notebook, profile, setting), 1))
+    ]
