@@ -1,0 +1,67 @@
+"""Figures: pure functions from arrays to matplotlib figures, and widgets.
+
+Every function returns a `matplotlib.figure.Figure` that carries alternative
+text; `show` displays it in a notebook. Nothing here uses pyplot or knows a
+model, so figures can be drawn in widgets, tests and reports alike.
+"""
+
+from attnlib.figures.animation import glimpse_animation
+from attnlib.figures.attention import attention_heatmap, attention_heatmaps
+from attnlib.figures.curves import (
+    accuracy_by_length,
+    bar_chart,
+    cost_curves,
+    learning_curve,
+    line_plot,
+)
+from attnlib.figures.display import get_alt, picture, set_alt, show, to_png
+from attnlib.figures.glimpses import (
+    glimpse_path,
+    glimpse_paths,
+    glimpse_step,
+    glimpse_strip,
+    scatter_locations,
+    sensor_view,
+)
+from attnlib.figures.images import image_grid
+from attnlib.figures.style import COLORS, new_figure, use_style
+from attnlib.figures.tables import claims_table
+
+
+def __getattr__(name):
+    # Widgets need ipywidgets, which a headless report does not.
+    if name in ("explorer", "presets"):
+        from attnlib.figures import widgets
+
+        return getattr(widgets, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "COLORS",
+    "accuracy_by_length",
+    "attention_heatmap",
+    "attention_heatmaps",
+    "bar_chart",
+    "claims_table",
+    "cost_curves",
+    "explorer",
+    "get_alt",
+    "glimpse_animation",
+    "glimpse_path",
+    "glimpse_paths",
+    "glimpse_step",
+    "glimpse_strip",
+    "image_grid",
+    "learning_curve",
+    "line_plot",
+    "new_figure",
+    "picture",
+    "presets",
+    "scatter_locations",
+    "sensor_view",
+    "set_alt",
+    "show",
+    "to_png",
+    "use_style",
+]

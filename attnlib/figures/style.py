@@ -1,0 +1,166 @@
+"""The one look of all figures, and the helpers that every figure starts with.
+
+No function here touches pyplot: figures are plain
+`matplotlib.figure.Figure` objects, so they can be made in a widget's
+callback, in a thread or in a test without leaking open windows.
+"""
+
+import functools
+import textwrap
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+STYLE_FILE = Path(__file__).with_name("attnlib.mplstyle")
+
+# Colours of meaning, the same in every notebook.
+COLORS = {
+    "blue": "#0072B2",
+    "orange": "#D55E00",
+    "green": "#009E73",
+    "pink": "#CC79A7",
+    "sky": "#56B4E9",
+    "amber": "#E69F00",
+    "black": "#000000",
+    "grey": "#777777",
+}
+
+
+@functools.cache
+def _style():
+    return matplotlib.rc_params_from_file(
+        STYLE_FILE, use_default_template=False
+    )
+
+
+def use_style():
+    """Make the workbook's style matplotlib's default in this process.
+
+    The functions of `attnlib.figures` have the style anyway; call this for
+    figures of your own.
+    """
+    matplotlib.rcParams.update(_style())
+
+
+def styled(function):
+    """Decorate a figure function so that it draws in the workbook's style."""
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        with matplotlib.rc_context(_style()):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def new_figure(width=7.0, height=4.2):
+    """A figure that no global state knows about.
+
+    Args:
+        width: inches; 7 inches are shown 700 pixels wide.
+        height: inches.
+
+    Returns:
+        A `matplotlib.figure.Figure` with an Agg canvas.
+    """
+    with matplotlib.rc_context(_style()):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+    return figure
+
+
+def figure_and_axes(ax, width=7.0, height=4.2):
+    """`ax` and its figure, or a new figure with one axes when ax is None."""
+    if ax is not None:
+        return ax.get_figure(root=True), ax
+    figure = new_figure(width, height)
+    return figure, figure.add_subplot()
+
+
+def set_title(ax, title, columns=1):
+    """Set a title, wrapped to the width that its axes has on the page."""
+    if title:
+        inches = ax.get_figure(root=True).get_figwidth() / columns
+        size = matplotlib.font_manager.FontProperties(
+            size=ax.title.get_fontsize()
+        ).get_size_in_points()
+        # A letter of DejaVu Sans is on average 0.55 of the font's size wide.
+        letters = max(10, int(0.9 * inches * 72 / (0.55 * size)))
+        # A "$" in a title is a dollar, not a formula.
+        ax.set_title(textwrap.fill(str(title), letters), parse_math=False)
+
+
+def as_array(name, value, ndim, dtype=float):
+    """Convert to a NumPy array of finite numbers, or say what is wrong.
+
+    Args:
+        name: the argument's name, for the message.
+        value: an array of any library, or nested lists.
+        ndim: the expected number of dimensions, or a tuple of them.
+        dtype: the NumPy type to convert to.
+
+    Returns:
+        A NumPy array.
+
+    Raises:
+        ValueError: another rank, no elements, or values that are not finite.
+    """
+    try:
+        array = np.asarray(value, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` must be an array of numbers. Received: "
+            f"{type(value).__name__} ({error})"
+        ) from None
+    allowed = (ndim,) if isinstance(ndim, int) else tuple(ndim)
+    if array.ndim not in allowed:
+        ranks = " or ".join(str(rank) for rank in allowed)
+        raise ValueError(
+            f"`{name}` must have {ranks} dimension(s). Received: shape "
+            f"{array.shape}"
+        )
+    if array.size == 0:
+        raise ValueError(f"`{name}` is empty: shape {array.shape}")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(
+            f"`{name}` contains NaN or infinite values "
+            f"({int(np.sum(~np.isfinite(array)))} of {array.size})"
+        )
+    return array
+
+
+def as_image(name, image):
+    """Convert to a picture that matplotlib can draw.
+
+    Args:
+        name: the argument's name, for the message.
+        image: (H, W), (H, W, 1) or (H, W, 3); uint8, or floats in [0, 1].
+
+    Returns:
+        A float array in [0, 1], (H, W) or (H, W, 3).
+    """
+    raw = np.asarray(image)
+    array = as_array(name, raw, (2, 3))
+    if array.ndim == 3 and array.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"`{name}` must have 1 or 3 channels, last. Received: shape "
+            f"{array.shape}"
+        )
+    if np.issubdtype(raw.dtype, np.integer):
+        array = array / 255.0
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    return np.clip(array, 0.0, 1.0)
+
+
+def draw_image(ax, image):
+    """Draw a picture (from `as_image`) without ticks or grid."""
+    ax.imshow(image, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)

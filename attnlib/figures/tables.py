@@ -1,0 +1,188 @@
+"""The paper-versus-ours table."""
+
+import html
+
+_VERDICTS = {  # verdict: (sign, background); the text on it is white
+    "better": ("▲", "#00664b"),
+    "reproduced": ("✓", "#005a94"),
+    "missed": ("✗", "#a34400"),
+    "not run": ("–", "#5f5f5f"),
+}
+_CELL = (
+    "padding:.35em .6em;text-align:left;vertical-align:top;"
+    "border-bottom:1px solid rgba(128,128,128,.4)"
+)
+
+
+def _number(value):
+    if isinstance(value, bool):
+        return "holds" if value else "fails"
+    return f"{value:.4g}"
+
+
+def _unit(row):
+    unit = row.get("unit") or ""
+    return f" {unit}" if unit and unit not in ("bool", "ordering") else ""
+
+
+def _paper(row):
+    value = row.get("value")
+    if value is None:
+        return "ordering"
+    doubt = "" if row.get("verified", True) else " (unverified)"
+    return f"{_number(value)}{_unit(row)}{doubt}"
+
+
+def _ours(row):
+    ours = row.get("ours")
+    if not ours:
+        return "–"
+    mean = ours["mean"]
+    if row.get("value") is None:
+        # An ordering is recorded as true or false per seed.
+        return "holds" if mean == 1 else f"holds in {mean:.0%} of seeds"
+    std = ours.get("std")
+    spread = f" ± {std:.2g}" if std and ours.get("seeds", 1) > 1 else ""
+    return f"{_number(mean)}{spread}{_unit(row)}"
+
+
+def _seeds(row):
+    ours = row.get("ours") or {}
+    return str(ours.get("seeds", "–"))
+
+
+def _where(row):
+    ours = row.get("ours") or {}
+    parts = [ours.get("data"), ours.get("backend"), ours.get("device")]
+    return ", ".join(str(part) for part in parts if part) or "–"
+
+
+def _what(row):
+    return " · ".join(
+        str(row[key])
+        for key in ("metric", "dataset", "setting")
+        if row.get(key)
+    )
+
+
+def _source(row):
+    return ", ".join(str(row[k]) for k in ("paper", "table") if row.get(k))
+
+
+class ClaimsTable:
+    """A table of claims that displays itself as HTML or as plain text.
+
+    All styling is inline and leaves colours of text and page alone, so the
+    table is readable in light and dark themes and in exported pages.
+    """
+
+    columns = ("claim", "paper", "ours", "seeds", "verdict", "measured on")
+
+    def __init__(self, rows, caption):
+        self.rows = rows
+        self.caption = caption
+
+    def _cells(self, row):
+        return (
+            _what(row),
+            _paper(row),
+            _ours(row),
+            _seeds(row),
+            row["verdict"],
+            _where(row),
+        )
+
+    def _html_row(self, row):
+        what, paper, ours, seeds, verdict, where = map(
+            html.escape, self._cells(row)
+        )
+        sign, color = _VERDICTS[row["verdict"]]
+        small = "font-size:.85em;opacity:.8"
+        first = (
+            f"{what}<br><code style='{small};background:none;padding:0'>"
+            f"{html.escape(row['id'])}</code>"
+        )
+        if _source(row):
+            first += (
+                f"<br><span style='{small}'>{html.escape(_source(row))}</span>"
+            )
+        if row.get("note"):
+            note = html.escape(str(row["note"]))
+            first += f"<br><span style='font-size:.85em'>{note}</span>"
+        badge = (
+            f"<span style='background:{color};color:#fff;padding:.1em .5em;"
+            f"border-radius:.6em;white-space:nowrap'>{sign} {verdict}</span>"
+        )
+        cells = (paper, ours, seeds, badge, where)
+        return (
+            f"<tr><th scope='row' style='{_CELL};font-weight:normal'>{first}"
+            "</th>"
+            + "".join(f"<td style='{_CELL}'>{cell}</td>" for cell in cells)
+            + "</tr>"
+        )
+
+    def _repr_html_(self):
+        head = "".join(
+            f"<th scope='col' style='{_CELL}'>{name}</th>"
+            for name in self.columns
+        )
+        body = "".join(self._html_row(row) for row in self.rows)
+        caption = html.escape(self.caption)
+        return (
+            "<div style='overflow-x:auto' tabindex='0' role='region' "
+            f"aria-label='{html.escape(caption, quote=True)}'>"
+            "<table style='border-collapse:collapse;font-size:.95em;"
+            "background:transparent'>"
+            f"<caption style='text-align:left;padding:.3em 0'>{caption}"
+            f"</caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table></div>"
+        )
+
+    def __repr__(self):
+        lines = [self.columns, *(self._cells(row) for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width)
+                for cell, width in zip(line, widths, strict=True)
+            ).rstrip()
+            for line in lines
+        )
+
+    def __len__(self):
+        return len(self.rows)
+
+
+def claims_table(rows, notebook=None, caption="The papers' claims and ours"):
+    """A paper-versus-ours table of claims.
+
+    Args:
+        rows: dicts as `attnlib.claims.compare` returns them: at least `id`
+            and `verdict`.
+        notebook: keep only the claims of this notebook, e.g. "06".
+        caption: what the table is about.
+
+    Returns:
+        A `ClaimsTable`; as the last line of a cell it displays itself.
+
+    Raises:
+        ValueError: a row without an id or with an unknown verdict.
+
+    Example:
+
+    >>> row = {"id": "ram/mnist/6-glimpses/error", "verdict": "not run",
+    ...        "metric": "error", "value": 1.29, "unit": "%", "ours": None}
+    >>> print(claims_table([row]))
+    claim  paper   ours  seeds  verdict  measured on
+    error  1.29 %  –     –      not run  –
+    """
+    kept = []
+    for row in rows:
+        if "id" not in row or row.get("verdict") not in _VERDICTS:
+            raise ValueError(
+                "a row needs an `id` and a `verdict` out of "
+                f"{', '.join(_VERDICTS)}. Received: {row!r}"
+            )
+        if notebook is None or row.get("notebook") == notebook:
+            kept.append(row)
+    return ClaimsTable(kept, caption)
