@@ -1,6 +1,13 @@
 """Pure functions on tensors, on `keras.ops` only."""
 
 from attnlib.ops.glimpses import extract_glimpses
+from attnlib.ops.sampling import affine_grid, bilinear_sample
 from attnlib.ops.scores import additive_scores, masked_softmax
 
-__all__ = ["additive_scores", "extract_glimpses", "masked_softmax"]
+__all__ = [
+    "additive_scores",
+    "affine_grid",
+    "bilinear_sample",
+    "extract_glimpses",
+    "masked_softmax",
+]

@@ -73,6 +73,25 @@ def same(what, **sizes):
         raise ValueError(f"expected equal {what}. Received: {received}")
 
 
+def same_shape(**tensors):
+    """Check that shapes agree; None (unknown) agrees with everything.
+
+    Args:
+        **tensors: Argument name to tensor.
+
+    Raises:
+        ValueError: Two shapes differ.
+    """
+    shapes = {name: tuple(t.shape) for name, t in tensors.items()}
+    equal_ranks = len({len(shape) for shape in shapes.values()}) == 1
+    if not equal_ranks or any(
+        len({size for size in sizes if size is not None}) > 1
+        for sizes in zip(*shapes.values(), strict=True)
+    ):
+        received = ", ".join(f"{k}: {v}" for k, v in shapes.items())
+        raise ValueError(f"expected equal shapes. Received: {received}")
+
+
 def positive_integer(name, value):
     """Return `value` when it is an integer of at least 1.
 

@@ -1,0 +1,187 @@
+"""Sampling grids and the bilinear sampler of spatial transformers."""
+
+import keras
+from keras import ops
+
+from attnlib.ops import checks
+
+PADDINGS = ("zeros", "border")
+
+
+def affine_grid(theta, height, width, align_corners=False):
+    """Return where the pixels of an output image lie in the input image.
+
+    Output pixel (x_t, y_t) is read at theta . (x_t, y_t, 1). The grid is
+    computed in at least float32; pass a float32 `theta` in mixed precision,
+    since half precision cannot tell the pixels of a large image apart.
+
+    Args:
+        theta: Affine maps from output to input coordinates, shape (B, 2, 3).
+        height: Height h of the output in pixels, at least 1.
+        width: Width w of the output in pixels, at least 1.
+        align_corners: See Convention.
+
+    Returns:
+        Grid of (x, y) in normalised coordinates, shape (B, h, w, 2), in the
+        dtype of `theta`.
+
+    Raises:
+        ValueError: A rank, size or dtype is wrong.
+
+    Convention:
+        Coordinates are (x, y); with `align_corners=False` -1 and 1 are the
+        outer edges of the border pixels, with True their centres. Equal to
+        torch's `affine_grid`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from attnlib.ops import affine_grid
+    >>> identity = np.array([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]], "float32")
+    >>> np.array(affine_grid(identity, 1, 2))[0, 0].tolist()
+    [[-0.5, 0.0], [0.5, 0.0]]
+
+    Reference:
+        Jaderberg et al. 2015, arXiv:1506.02025, section 3.2, equation 1.
+    """
+    theta = checks.floating("theta", theta)
+    if len(theta.shape) != 3 or tuple(theta.shape[1:]) != (2, 3):
+        raise ValueError(
+            "expected theta to have shape (batch, 2, 3). Received: shape "
+            f"{tuple(theta.shape)}"
+        )
+    dtype = keras.backend.standardize_dtype(theta.dtype)
+    theta = ops.cast(theta, checks.compute_dtype(dtype))
+    x = _target_axis("width", width, align_corners, theta.dtype)  # (w,)
+    y = _target_axis("height", height, align_corners, theta.dtype)[:, None]
+    # Products of coordinates and entries, not a matrix product, which GPUs
+    # may round to ten bits: half a pixel at 512 pixels.
+    rows = [
+        theta[:, i, 0, None, None] * x
+        + theta[:, i, 1, None, None] * y
+        + theta[:, i, 2, None, None]
+        for i in (0, 1)
+    ]
+    return ops.cast(ops.stack(rows, axis=-1), dtype)
+
+
+def bilinear_sample(images, grid, padding="zeros", align_corners=False):
+    """Read images at points between pixels, with gradients to both inputs.
+
+    Each value is the bilinear interpolation of the four pixels around a point.
+    Positions are computed in at least float32 whatever the dtype of `images`.
+    Only pixels that the grid points at are read, so the cost of the forward
+    pass does not depend on the size of the images. A NaN in the grid gives
+    NaN.
+
+    Args:
+        images: Images, shape (B, H, W, C).
+        grid: Points (x, y) in normalised coordinates, shape (B, h, w, 2).
+        padding: `"zeros"`: pixels outside the image are 0; `"border"`: points
+            outside are moved to the nearest border pixel.
+        align_corners: See Convention.
+
+    Returns:
+        Images, shape (B, h, w, C), in the dtype of `images`.
+
+    Raises:
+        ValueError: A rank, size or dtype is wrong, or `padding` is unknown.
+
+    Convention:
+        Pixel position ((x + 1) W - 1) / 2 with `align_corners=False`,
+        (x + 1) (W - 1) / 2 with True. Equal to torch's `grid_sample`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from attnlib.ops import bilinear_sample
+    >>> images = np.array([0.0, 1.0], "float32").reshape(1, 1, 2, 1)
+    >>> np.array(bilinear_sample(images, np.zeros((1, 1, 1, 2)))).item()
+    0.5
+
+    Reference:
+        Jaderberg et al. 2015, arXiv:1506.02025, section 3.3, equation 5.
+    """
+    images = checks.floating("images", images)
+    dtype = keras.backend.standardize_dtype(images.dtype)
+    grid = checks.floating("grid", grid, checks.compute_dtype(dtype))
+    _check_sampler(images, grid, padding)
+    batch, height, width, channels = ops.shape(images)
+    x0, x1, u0, u1 = _corners(grid[..., 0], width, padding, align_corners)
+    y0, y1, v0, v1 = _corners(grid[..., 1], height, padding, align_corners)
+    first = ops.reshape(ops.arange(batch, dtype="int32") * height, (-1, 1, 1))
+    y0, y1 = (first + y0) * width, (first + y1) * width
+    pixels = ops.reshape(images, (batch * height * width, channels))
+
+    def read(index):
+        return ops.cast(ops.take(pixels, index, axis=0), grid.dtype)
+
+    u0, u1, v0, v1 = (ops.expand_dims(t, -1) for t in (u0, u1, v0, v1))
+    top = u0 * read(y0 + x0) + u1 * read(y0 + x1)  # (B, h, w, C)
+    bottom = u0 * read(y1 + x0) + u1 * read(y1 + x1)
+    return ops.cast(v0 * top + v1 * bottom, dtype)
+
+
+def _target_axis(name, size, align_corners, dtype):
+    """Return the normalised coordinates of the pixels along one axis."""
+    checks.positive_integer(name, size)
+    steps = ops.arange(size, dtype=dtype)
+    if not align_corners:
+        return (2 * steps + 1) / size - 1
+    if size == 1:
+        return ops.zeros((1,), dtype=dtype)
+    return 2 * steps / (size - 1) - 1
+
+
+def _check_sampler(images, grid, padding):
+    checks.rank("images", images, 4)
+    checks.rank("grid", grid, 4)
+    checks.same("last axis", grid=grid.shape[3], coordinates=2)
+    checks.same("batch sizes", images=images.shape[0], grid=grid.shape[0])
+    if padding not in PADDINGS:
+        raise ValueError(
+            f"expected padding to be one of {PADDINGS}. Received: {padding!r}"
+        )
+
+
+def _corners(points, size, padding, align_corners):
+    """Return two neighbouring pixels of each point and their weights.
+
+    Args:
+        points: One normalised coordinate of each point.
+        size: Number of pixels along that axis.
+
+    Returns:
+        Two integer and two floating tensors of the shape of `points`.
+    """
+    extent = ops.cast(size, points.dtype)
+    if align_corners:
+        position = (points + 1) * (extent - 1) / 2
+    else:
+        position = ((points + 1) * extent - 1) / 2
+    # Positions are clipped before they become integers: a point at infinity
+    # must not overflow. With zeros every pixel beyond the border weighs 0.
+    if padding == "border":
+        low, high = ops.zeros_like(extent), extent - 1
+    else:
+        low, high = ops.full_like(extent, -2), extent + 1
+    position = _clip(position, low, high)
+    floor = ops.floor(position)
+    fraction = position - floor
+    index = ops.cast(floor, "int32")
+    after = index + 1
+    weights = 1 - fraction, fraction
+    if padding == "zeros":
+        zero = ops.zeros_like(fraction)
+        weights = (
+            ops.where(index >= 0, weights[0], zero),
+            ops.where(after < size, weights[1], zero),
+        )
+    last = size - 1
+    return ops.clip(index, 0, last), ops.clip(after, 0, last), *weights
+
+
+def _clip(x, low, high):
+    """Clip with a gradient of 0 outside, and on the limits, as torch has."""
+    inside = ops.logical_and(x > low, x < high)
+    return ops.where(inside, x, ops.stop_gradient(ops.clip(x, low, high)))
