@@ -1,0 +1,107 @@
+"""What a data set is: where it comes from, its licence, its checksums.
+
+Every data set is a module of this package that defines one `DataSet` called
+`DATASET`; `all_sets` collects them.
+"""
+
+import dataclasses
+import functools
+import importlib
+import inspect
+from collections.abc import Callable
+
+_MODULES = ("digits28", "mnist", "multi30k", "number_words")
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFile:
+    """One file of a data set, as its canonical source publishes it.
+
+    Attributes:
+        name: File name, inside the data set's folder.
+        urls: Canonical URLs, tried in this order.
+        sha256: Checksum, 64 hexadecimal digits.
+        size: Size in bytes.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    sha256: str
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """One data set: what it is, whose it is, and how it is read.
+
+    Attributes:
+        name: The name that `attnlib.datasets.load` takes; also the name of
+            its folder in `$ATTNLIB_DATA` and in the cache.
+        description: One sentence.
+        licence: Licence or terms of use.
+        citation: Whom to cite.
+        homepage: Where the data set is described.
+        read: `read(split, **options)`, which returns the dictionary of one
+            split. Its keyword-only arguments are the options.
+        splits: The disjoint parts of the data set.
+        unions: Further split names, each a union of `splits`.
+        files: The files it consists of; none when it is embedded.
+    """
+
+    name: str
+    description: str
+    licence: str
+    citation: str
+    homepage: str
+    read: Callable[..., dict]
+    splits: tuple[str, ...] = ("train", "validation", "test")
+    unions: tuple[str, ...] = ()
+    files: tuple[RemoteFile, ...] = ()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it comes with attnlib's dependencies, always offline."""
+        return not self.files
+
+    @property
+    def size(self) -> int:
+        """Bytes to download; 0 when the data set is embedded."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def options(self) -> dict:
+        """The options that `read` takes, with their defaults."""
+        parameters = inspect.signature(self.read).parameters.values()
+        return {
+            parameter.name: parameter.default
+            for parameter in parameters
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+
+    def file(self, name: str) -> RemoteFile:
+        """Return the file of that name."""
+        return next(file for file in self.files if file.name == name)
+
+
+@functools.cache
+def all_sets() -> dict[str, DataSet]:
+    """Return every data set by name."""
+    modules = (
+        importlib.import_module(f"attnlib.datasets.{name}") for name in _MODULES
+    )
+    return {module.DATASET.name: module.DATASET for module in modules}
+
+
+def get(name) -> DataSet:
+    """Return the data set of that name.
+
+    Raises:
+        ValueError: There is none; the message lists those there are.
+    """
+    found = all_sets().get(name) if isinstance(name, str) else None
+    if found is None:
+        raise ValueError(
+            f"unknown data set {name!r}; expected one of "
+            f"{', '.join(sorted(all_sets()))}"
+        )
+    return found
