@@ -1,0 +1,21 @@
+"""What the papers claim, what was measured here, and the verdicts.
+
+`claims.toml` lists every number and ordering. A notebook calls `begin` once
+and `record` for each result; `compare` pools the seeds and gives verdicts.
+"""
+
+from attnlib.claims.records import RESULT_SCHEMA, begin, record
+from attnlib.claims.registry import Claim, find, load_claims
+from attnlib.claims.verdicts import VERDICTS, compare, verdict
+
+__all__ = [
+    "RESULT_SCHEMA",
+    "VERDICTS",
+    "Claim",
+    "begin",
+    "compare",
+    "find",
+    "load_claims",
+    "record",
+    "verdict",
+]
