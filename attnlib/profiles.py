@@ -109,7 +109,7 @@ _TRANSLATION = {
         "batch_size": 128,
         "learning_rate": 1e-3,
         "warmup_steps": 300,
-        "buckets": 4,
+        "buckets": 6,
         "beam_size": 12,
     },
 }
