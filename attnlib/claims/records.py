@@ -11,7 +11,8 @@ import math
 import numbers
 import os
 import platform
-import subprocess  # noqa: S404
+import re
+import subprocess
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -146,7 +147,8 @@ def read_results(profile) -> list[dict]:
 def _start(notebook, profile, seed, setting, data, explicit):
     """Make the current job from checked arguments."""
     global _current
-    if not isinstance(notebook, str) or len(notebook) != 2:
+    # Notebook and setting become the name of a file.
+    if not isinstance(notebook, str) or not re.fullmatch(r"\d\d", notebook):
         raise ValueError(
             "expected notebook to be two digits, for example '06'. "
             f"Received: {notebook!r}"
@@ -155,7 +157,13 @@ def _start(notebook, profile, seed, setting, data, explicit):
         raise ValueError(f"expected seed to be an integer. Received: {seed!r}")
     if seed < 0:
         raise ValueError(f"expected seed to be at least 0. Received: {seed}")
-    setting = None if setting is None else _checked_text(setting, "setting")
+    if setting is not None and not (
+        isinstance(setting, str) and re.fullmatch(r"[a-z0-9-]+", setting)
+    ):
+        raise ValueError(
+            "expected setting to be None or lower-case letters, digits and "
+            f"hyphens. Received: {setting!r}"
+        )
     job = profiles.Job(
         notebook=notebook,
         profile=profiles.resolve(profile),
@@ -289,8 +297,8 @@ def revision() -> str:
 def _git(root, *arguments):
     """Return git's output, None where git fails or is not installed."""
     try:
-        return subprocess.run(  # noqa: S603
-            ["git", "--no-optional-locks", "-C", str(root), *arguments],  # noqa: S607
+        return subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(root), *arguments],
             capture_output=True,
             text=True,
             check=True,

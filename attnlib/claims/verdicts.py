@@ -57,11 +57,13 @@ def compare(profile=None) -> list[dict]:
     Raises:
         ValueError: There is no such profile.
     """
-    if profile is not None:
-        profile = profiles.resolve(profile)
-    wanted = [p for p in profiles.NAMES if profile in (None, p) or p == "paper"]
     claims = registry.load_claims()
-    found = {p: _by_claim(p, claims) for p in wanted}
+    if profile is None:
+        wanted = {claim.profile for claim in claims}
+    else:
+        profile = profiles.resolve(profile)
+        wanted = {profile, "paper"}
+    found = {name: _by_claim(name, claims) for name in sorted(wanted)}
     return [_row(claim, found, profile) for claim in claims]
 
 

@@ -42,13 +42,13 @@ def _ours(row):
         # An ordering is recorded as true or false per seed.
         return "holds" if mean == 1 else f"holds in {mean:.0%} of seeds"
     std = ours.get("std")
-    spread = f" ± {std:.2g}" if std and ours.get("seeds", 1) > 1 else ""
+    spread = "" if std is None else f" ± {std:.2g}"
     return f"{_number(mean)}{spread}{_unit(row)}"
 
 
 def _seeds(row):
     ours = row.get("ours") or {}
-    return str(ours.get("seeds", "–"))
+    return str(len(ours["seeds"])) if "seeds" in ours else "–"
 
 
 def _where(row):
