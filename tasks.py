@@ -524,8 +524,8 @@ def report(options):
     python, env = prepare(options)
     command = [
         *(python, "-m", "snakemake", "-s", ROOT / "workflow" / "Snakefile"),
+        *("--workflow-profile", ROOT / "workflow" / "profiles" / "local"),
         *("--cores", options.jobs or default_jobs()),
-        *("--keep-going", "--rerun-incomplete", "--nolock"),
         *("--config", f"profile={options.profile}"),
     ]
     if options.only:
