@@ -82,7 +82,8 @@ def select(config):
         seeds = None
     elif not str(seeds).isdigit():
         raise ValueError(
-            f"expected seeds to be an integer of at least 1. Received: {seeds!r}"
+            "expected seeds to be an integer of at least 1. "
+            f"Received: {seeds!r}"
         )
     return profiles.jobs(
         config.get("profile") or None,

@@ -24,7 +24,6 @@ os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
 
 import filelock
-import nbformat
 import papermill
 import zmq
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager

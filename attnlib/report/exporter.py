@@ -1,0 +1,221 @@
+"""An executed notebook as HTML: prose, pictures, and code folded away."""
+
+import re
+from pathlib import Path
+
+import nbformat
+from nbconvert.exporters.html import HTMLExporter
+from nbconvert.filters.markdown_mistune import (
+    IPythonRenderer,
+    MarkdownWithMath,
+)
+from traitlets.config import Config
+
+try:  # jinja2 moved it; nbconvert itself does the same
+    from jinja2 import pass_context
+except ImportError:  # pragma: no cover
+    from jinja2 import contextfilter as pass_context
+
+from attnlib.report.mathml import strip_delimiters, to_mathml
+from attnlib.report.offline import clean_fragment
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+# Widgets come first so that their note replaces the text that stands for
+# them; JavaScript outputs (require.js and the like) are never shown.
+_PRIORITY = [
+    "application/vnd.jupyter.widget-view+json",
+    "text/html",
+    "text/markdown",
+    "image/svg+xml",
+    "text/latex",
+    "image/png",
+    "image/jpeg",
+    "text/plain",
+]
+
+
+class _Renderer(IPythonRenderer):
+    """Markdown with formulas as MathML."""
+
+    def inline_math(self, body):
+        return to_mathml(body)
+
+    def block_math(self, body):
+        return to_mathml(body, block=True)
+
+    def multiline_math(self, text):
+        latex, block = strip_delimiters(text)
+        return to_mathml(latex, block)
+
+    def latex_environment(self, name, body):
+        return to_mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", block=True)
+
+    def block_mermaidjs(self, code):
+        return super().block_code(code)
+
+
+class ReportExporter(HTMLExporter):
+    """Exports the cells only; the report puts its own frame around them."""
+
+    @property
+    def default_config(self):
+        own = Config(
+            {
+                "NbConvertBase": {"display_data_priority": _PRIORITY},
+                "HighlightMagicsPreprocessor": {"enabled": True},
+            }
+        )
+        inherited = super().default_config
+        inherited.merge(own)
+        return inherited
+
+    def __init__(self, **options):
+        options.setdefault("template_name", "notebook")
+        options.setdefault("extra_template_basedirs", [str(TEMPLATES)])
+        super().__init__(**options)
+        self.embed_images = True
+        self.anchor_link_text = "#"
+
+    def default_filters(self):
+        yield from super().default_filters()
+        yield "latex2mathml", _latex_output
+        yield "offline", clean_fragment
+        yield "code_summary", code_summary
+
+    @pass_context
+    def markdown2html(self, context, source):
+        """Return Markdown as HTML that needs no network."""
+        cell = context.get("cell", {})
+        renderer = _Renderer(
+            escape=False,
+            attachments=cell.get("attachments", {}),
+            embed_images=True,
+            path=context.get("resources", {}).get("metadata", {}).get("path"),
+            anchor_link_text=self.anchor_link_text,
+        )
+        html = MarkdownWithMath(renderer=renderer).render(source)
+        return clean_fragment(_scroll_tables(html), cell.get("figure", ""))
+
+
+def _scroll_tables(html):
+    """Give every Markdown table a box of its own that scrolls sideways."""
+    html = re.sub(r"<table\b", '<div class="scroll"><table', html)
+    return html.replace("</table>", "</table></div>")
+
+
+def _latex_output(text):
+    latex, block = strip_delimiters(text)
+    return to_mathml(latex, block)
+
+
+def code_summary(source) -> str:
+    """Return the line that stands for a folded code cell.
+
+    Example:
+
+    >>> code_summary("# Train or load.\\nmodel.fit(x)")
+    'Train or load. (2 lines)'
+    """
+    lines = source.strip().splitlines()
+    count = f"{len(lines)} line{'s' * (len(lines) != 1)}"
+    first = lines[0].strip() if lines else ""
+    if first.startswith("# ") and len(first) > 4:
+        return f"{first[2:]} ({count})"
+    return f"Code ({count})"
+
+
+def render(notebook, folder) -> str:
+    """Return the cells of an executed notebook as HTML.
+
+    Args:
+        notebook: An nbformat notebook; it is changed.
+        folder: Where the pictures that Markdown names are.
+
+    Returns:
+        HTML without head and body.
+    """
+    describe_figures(notebook)
+    resources = {"metadata": {"path": str(folder)}}
+    html, _ = ReportExporter().from_notebook_node(notebook, resources)
+    return html
+
+
+def describe_figures(notebook) -> None:
+    """Write alternative text for pictures without one into the notebook.
+
+    A figure that says nothing about itself is called after the heading above
+    it, which is what a reader who cannot see it needs first.
+    """
+    heading = title(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for line in cell.source.splitlines():
+                if match := re.match(r"#{1,6}\s+(.+)", line):
+                    heading = match[1].strip().strip("#").strip()
+        cell["figure"] = f"Figure of the section “{heading}”"
+        for output in cell.get("outputs", []):
+            for kind in list(output.get("data", {})):
+                if kind.startswith("image/"):
+                    about = output.setdefault("metadata", {})
+                    known = (about.get(kind) or {}).get("alt")
+                    about.setdefault(kind, {})["alt"] = (
+                        known or about.get("alt") or cell["figure"]
+                    )
+
+
+def title(notebook, default="Notebook") -> str:
+    """Return a notebook's first heading."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            if match := re.search(r"^#\s+(.+)$", cell.source, re.MULTILINE):
+                return match[1].strip()
+    return default
+
+
+_DATA_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+
+
+def key_figure(notebook):
+    """Return (base64 PNG, alternative text) of the figure for the front page.
+
+    The cell tagged `key-figure` has it, else the first picture is taken.
+
+    Args:
+        notebook: An executed notebook.
+
+    Returns:
+        A pair of texts, or None for a notebook without pictures.
+    """
+    found = None
+    for cell in notebook.cells:
+        tagged = "key-figure" in cell.get("metadata", {}).get("tags", [])
+        if found is not None and not tagged:
+            continue
+        for output in cell.get("outputs", []):
+            if picture := _picture(output):
+                found = picture
+                if tagged:
+                    return found
+                break
+    return found
+
+
+def _picture(output):
+    data = output.get("data", {})
+    if "image/png" in data:
+        about = output.get("metadata", {}).get("image/png") or {}
+        return "".join(data["image/png"].split()), about.get("alt", "")
+    html = "".join(data.get("text/html", ""))
+    if match := _DATA_PNG.search(html):
+        alt = re.search(r'\balt="([^"]*)"', html)
+        return "".join(match[1].split()), alt[1] if alt else ""
+    return None
+
+
+def read(path):
+    """Return a notebook file, or None when it is missing or damaged."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
