@@ -118,7 +118,7 @@ _GLIMPSES = {
     "smoke": {
         "num_glimpses": 2,
         "glimpse_counts": (1, 2),
-        "copies": 1,
+        "copies": 0,
         "epochs": 1,
     },
     "quick": {},
@@ -126,7 +126,7 @@ _GLIMPSES = {
         "dataset": "mnist",
         "policies": ("learned",),
         "epochs": 200,
-        "copies": 1,
+        "copies": 0,
     },
 }
 
