@@ -137,7 +137,7 @@ def kl_standard_normal(mean, log_std):
     mean = checks.floating("mean", mean)
     dtype = keras.backend.standardize_dtype(mean.dtype)
     log_std = checks.floating("log_std", log_std, checks.compute_dtype(dtype))
-    if not mean.shape:
+    if len(mean.shape) == 0:
         raise ValueError(
             "expected mean to have a batch axis. Received: a scalar"
         )

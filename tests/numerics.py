@@ -1,0 +1,111 @@
+"""Numerical helpers that work on every backend."""
+
+import keras
+import numpy as np
+
+
+def to_numpy(tensor):
+    """Return a tensor, or any structure of them, as NumPy arrays."""
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, tensor)
+
+
+def dtype_of(tensor):
+    return keras.backend.standardize_dtype(tensor.dtype)
+
+
+def jit(function):
+    """Compile a function of tensors as Keras would in `fit`."""
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function)
+    if backend == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function
+
+
+def gradients(function, *arrays, cotangent=None):
+    """Return d sum(function(*arrays) * cotangent) / d array, for each array.
+
+    An array that gets no gradient at all yields zeros.
+    """
+    backend = keras.config.backend()
+
+    def total(*tensors):
+        value = function(*tensors)
+        weights = 1.0 if cotangent is None else cotangent
+        return keras.ops.sum(value * keras.ops.cast(weights, value.dtype))
+
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.convert_to_tensor(a) for a in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = total(*tensors)
+        found = tape.gradient(
+            value, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        found = [tf.convert_to_tensor(g) for g in found]
+    elif backend == "jax":
+        import jax
+
+        tensors = [jax.numpy.asarray(a) for a in arrays]
+        every = tuple(range(len(arrays)))
+        found = jax.jit(jax.grad(total, argnums=every))(*tensors)
+    else:
+        import torch
+
+        tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
+        value = total(*tensors)
+        found = torch.autograd.grad(value, tensors, materialize_grads=True)
+    return [np.asarray(to_numpy(g)) for g in found]
+
+
+def finite_differences(reference, arrays, index, cotangent, step=1e-6):
+    """Return the gradient of a float64 NumPy function by central differences.
+
+    Args:
+        reference: Function of float64 arrays.
+        arrays: Its arguments.
+        index: Which argument to differentiate by.
+        cotangent: Weights of the outputs, of the output's shape.
+    """
+    arrays = [np.array(a, "float64") for a in arrays]
+    gradient = np.zeros_like(arrays[index])
+    for place in np.ndindex(gradient.shape):
+        kept = arrays[index][place]
+        ends = []
+        for end in (kept + step, kept - step):
+            arrays[index][place] = end
+            ends.append(np.sum(reference(*arrays) * cotangent))
+        arrays[index][place] = kept
+        gradient[place] = (ends[0] - ends[1]) / (2 * step)
+    return gradient
+
+
+def check_gradients(function, reference, arrays, wrt=None, tolerance=1e-4):
+    """Compare a backend's gradients with differences of a NumPy reference.
+
+    Args:
+        function: Function of tensors under test.
+        reference: The same function of float64 arrays.
+        arrays: Float32 arguments of both.
+        wrt: Indices of the arguments to differentiate by; all when None.
+        tolerance: Largest error relative to the largest gradient.
+    """
+    shape = np.shape(reference(*[np.array(a, "float64") for a in arrays]))
+    cotangent = np.random.default_rng(7).normal(size=shape)
+    found = gradients(function, *arrays, cotangent=cotangent.astype("float32"))
+    for index in range(len(arrays)) if wrt is None else wrt:
+        expected = finite_differences(reference, arrays, index, cotangent)
+        scale = max(1.0, np.abs(expected).max(initial=0.0))
+        np.testing.assert_allclose(
+            found[index] / scale,
+            expected / scale,
+            atol=tolerance,
+            err_msg=f"gradient to argument {index}",
+        )
