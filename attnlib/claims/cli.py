@@ -48,7 +48,8 @@ def run(args) -> int:
     """
     rows = verdicts.compare(args.profile)
     if args.json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False))
+        # ASCII, so that a pipe of any encoding takes it.
+        print(json.dumps(rows, indent=1, allow_nan=False))
     else:
         print(table(rows))
     return 0

@@ -99,6 +99,14 @@ def test_without_begin_the_claim_says_the_notebook(reports, monkeypatch):
     assert _file(reports, "00-s0", "smoke").is_file()
 
 
+def test_a_job_may_record_claims_of_another_notebook(reports):
+    _begin()
+    claims.record("cost/conv-vs-ram/crossover/side", 143)
+    claims.record(ERROR, 1)
+    found = json.loads(_file(reports, "06-g6-s0").read_text())["records"]
+    assert [r["notebook"] for r in found] == ["06", "06"]
+
+
 def test_seconds_count_from_begin():
     _begin()
     claims.record(ERROR, 1)
