@@ -99,13 +99,15 @@ def device() -> str:
             "the driver with nvidia-smi, install the extra attnlib[cuda] or "
             "attnlib[jax-cuda], or run with DEVICE=cpu"
         )
-    return f"CPU, {_cpu_count()} cores ({platform.machine()})"
+    return f"CPU, {_cores()} ({platform.machine()})"
 
 
-def _cpu_count():
+def _cores():
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return "1 core" if count == 1 else f"{count} cores"
 
 
 def _gpu_names():
