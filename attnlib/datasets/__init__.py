@@ -94,8 +94,10 @@ def info(name) -> dict:
     Returns:
         Dictionary with `name`, `description`, `licence`, `citation`,
         `homepage`, `embedded`, `splits`, `options` (name to default), `size`
-        (bytes to download), `files` (a list of dictionaries with `name`,
-        `urls`, `sha256`, `size`, `path`, `present`) and `present`.
+        (bytes to download), `url` and `sha256` (both by file name), `files`
+        (a list of dictionaries with `name`, `size`, `path` and `present`)
+        and `present`. Whether a file is present is told by its size; `verify`
+        compares checksums.
 
     Raises:
         ValueError: Unknown data set.
@@ -104,8 +106,6 @@ def info(name) -> dict:
     files = [
         {
             "name": found.file.name,
-            "urls": list(found.file.urls),
-            "sha256": found.file.sha256,
             "size": found.file.size,
             "path": str(found.path),
             "present": found.state == "present",
@@ -122,6 +122,8 @@ def info(name) -> dict:
         "splits": [*dataset.splits, *dataset.unions],
         "options": dataset.options,
         "size": dataset.size,
+        "url": {file.name: file.urls[0] for file in dataset.files},
+        "sha256": {file.name: file.sha256 for file in dataset.files},
         "files": files,
         "present": all(file["present"] for file in files),
     }

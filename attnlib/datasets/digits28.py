@@ -134,6 +134,7 @@ def augmented(images, labels, copies, seed=0):
             f"received labels of shape {labels.shape}"
         )
     copies = whole_number("copies", copies, 0)
+    seed = whole_number("seed", seed, 0, 2**32 - 1)
     random = np.random.RandomState(seed)
     parts = [images]
     for _ in range(copies):

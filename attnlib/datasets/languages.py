@@ -38,9 +38,10 @@ class Language:
 
     def join(self, tokens: list[str]) -> str:
         """Write morphemes as num2words does."""
-        ends = [self.separator(tokens, i) for i in range(len(tokens) - 1)]
-        pairs = zip(tokens, [*ends, ""], strict=True)
-        return "".join(token + end for token, end in pairs)
+        pieces = list(tokens[:1])
+        for i in range(len(tokens) - 1):
+            pieces += [self.separator(tokens, i), tokens[i + 1]]
+        return "".join(pieces)
 
     def segment(self, text: str) -> list[str]:
         """Cut a number's words into morphemes.
@@ -174,7 +175,7 @@ _FR = _values(
     empty="et",
 )
 _ES = _values(
-    units="cero uno/un dos/dós tres/trés cuatro cinco seis/séis siete/sete "
+    units="cero uno dos/dós tres/trés cuatro cinco seis/séis siete/sete "
     "ocho nueve/nove diez once doce trece catorce quince dieciséis diecisiete "
     "dieciocho diecinueve",
     tens="diez veinte/veinti treinta cuarenta cincuenta sesenta setenta "
@@ -222,7 +223,7 @@ _DA = _values(
 _SV = _values(
     units="noll ett två tre fyra fem sex sju åtta nio tio elva tolv tretton "
     "fjorton femton sexton sjutton arton nitton",
-    tens="tio tjugo trettio fyrtio/förtio femtio sextio sjuttio åttio nittio",
+    tens="tio tjugo trettio förtio femtio sextio sjuttio åttio nittio",
     hundred="hundra",
     thousand="tusen",
 )

@@ -74,7 +74,7 @@ def read_lines(path) -> list[str]:
         The lines, stripped of white space at both ends.
 
     Raises:
-        DatasetCorrupt: It is not whole gzip, or not UTF-8.
+        DatasetCorrupt: It is not whole gzip, not UTF-8, or empty.
     """
     try:
         with gzip.open(path, "rb") as file:
@@ -83,6 +83,8 @@ def read_lines(path) -> list[str]:
         raise store.DatasetCorrupt(
             f"{path} is not whole gzip-compressed UTF-8 text: {e}"
         ) from e
+    if not text:
+        raise store.DatasetCorrupt(f"{path} is empty")
     # Not splitlines(): that also breaks at characters inside a sentence,
     # such as U+2028, and the two languages would no longer match.
     return [line.strip() for line in text.removesuffix("\n").split("\n")]

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -164,10 +165,15 @@ def _not_writable(folder: Path, error: OSError) -> OSError:
 
 def _unavailable(dataset: DataSet, reasons: list[str]) -> DatasetUnavailable:
     names = ", ".join(file.name for file in dataset.files)
+    user = paths.data_dir()
+    looked = [cache_folder(dataset)]
+    if user is not None:
+        looked.insert(0, user / dataset.name)
     return DatasetUnavailable(
         f"data set {dataset.name!r} ({megabytes(dataset.size)}, licence: "
-        f"{dataset.licence}) is not on this machine and could not be "
-        f"downloaded ({'; '.join(reasons)}). Run `python -m attnlib datasets "
+        f"{dataset.licence}) is not in "
+        f"{' or '.join(map(str, looked))} and could not be downloaded "
+        f"({'; '.join(reasons)}). Run `python -m attnlib datasets "
         f"fetch {dataset.name}` where there is a network, or put its files "
         f"({names}) into a folder {dataset.name!r} and set ATTNLIB_DATA to "
         "the folder above it"
@@ -212,7 +218,10 @@ def _get(url: str, path: Path) -> None:
     import pooch
 
     downloader = pooch.HTTPDownloader(
-        timeout=(_CONNECT_S, _READ_S), progressbar=False
+        timeout=(_CONNECT_S, _READ_S),
+        progressbar=sys.stderr.isatty(),
+        # The checksum is of the .gz file: the server shall not unpack it.
+        headers={"Accept-Encoding": "identity"},
     )
     downloader(url, str(path), None)
 
