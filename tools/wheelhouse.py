@@ -5,9 +5,10 @@ wheelhouse-provided.txt, JAX with CUDA among them. What else it takes to run
 notebooks and draw the report goes into wheelhouse/, hash by hash from
 requirements-jax.txt, with the command that installs it.
 
-Runs in .venv-jax: it has pip, `packaging` and the metadata of the packages.
+Runs in .venv-jax, for its pip and its `packaging`.
 """
 
+import collections
 import importlib.metadata
 import re
 import shutil
@@ -50,8 +51,10 @@ MACHINE = {
 README = """\
 # Wheels for an offline GPU machine
 
-For Linux x86-64 and Python 3.12, with {provided} already installed. In the
-repository's root there:
+For Linux x86-64 and Python 3.12 with these packages of its own:
+{provided}.
+
+In the repository's root there:
 
     python3 -m pip install --no-index --no-deps --find-links wheelhouse \\
         -r wheelhouse/requirements.txt
@@ -64,34 +67,41 @@ write access to its packages, add `--target DIR` to the first command and set
 `--no-deps`, because three large packages are left out that nothing here calls:
 debugpy, jedi and pulp. JupyterLab and nbval are left out, too.
 
-Made by `make wheelhouse` from requirements-jax.txt: {count} wheels,
-{size:.1f} MB.
+Made by `make wheelhouse` out of requirements-jax.txt.
+It holds {count} wheels, {size:.1f} MB.
 """
 
 
-def applies(requirement, extra=""):
-    """Returns whether a requirement counts on the machine."""
-    marker = requirement.marker
-    return marker is None or marker.evaluate({**MACHINE, "extra": extra})
-
-
 def read_lock(path):
-    """Returns name -> the lock's lines of it, for the machine.
+    """Returns what a lock says for the machine.
 
-    The lines lose their marker: pip evaluates markers for the Python that it
-    runs in, which is not the machine's.
+    The text of an entry loses its marker: pip evaluates markers for the
+    Python that it runs in, which is not the machine's.
+
+    Args:
+        path: the lock, with uv's `# via` comments.
+
+    Returns:
+        name -> text with hashes, and name -> names that it depends on.
     """
-    text = re.sub(r"^\s*#.*\n", "", path.read_text("utf-8"), flags=re.M)
-    entries = {}
-    for entry in re.split(r"\n(?=\S)", text.strip()):
-        first, *hashes = entry.replace("\\\n", "").split(" --hash=")
+    texts, needs = {}, collections.defaultdict(set)
+    for entry in re.split(r"\n(?=[a-zA-Z0-9])", path.read_text("utf-8")):
+        comments = re.findall(r"^ +#(?: via)? *(.*)$", entry, flags=re.M)
+        code = re.sub(r"^ *#.*$", "", entry, flags=re.M)
+        first, *hashes = code.replace("\\\n", "").split(" --hash=")
+        if not first.strip():
+            continue
         requirement = Requirement(first.strip())
-        if applies(requirement):
-            name = canonicalize_name(requirement.name)
-            lines = [f"{requirement.name}{requirement.specifier}"]
-            lines += [f"    --hash={hash_.strip()}" for hash_ in hashes]
-            entries[name] = " \\\n".join(lines)
-    return entries
+        marker = requirement.marker
+        if marker is not None and not marker.evaluate(MACHINE):
+            continue
+        name = canonicalize_name(requirement.name)
+        lines = [f"{requirement.name}{requirement.specifier}"]
+        lines += [f"    --hash={hash_.strip()}" for hash_ in hashes]
+        texts[name] = " \\\n".join(lines)
+        for parent in comments:
+            needs[canonicalize_name(parent)].add(name)
+    return texts, needs
 
 
 def read_names(path):
@@ -101,25 +111,39 @@ def read_names(path):
     return [canonicalize_name(line) for line in lines if line]
 
 
-def with_dependencies(names, without=frozenset()):
-    """Returns the names and everything that they need, from metadata."""
+def with_dependencies(names, needs, without=frozenset()):
+    """Returns the names and everything that they need.
+
+    Args:
+        names: the names to begin with.
+        needs: function from a name to the names that it needs.
+        without: names that are left out, with what only they need.
+    """
     found, queue = set(), list(names)
     while queue:
         name = queue.pop()
-        if name in found or name in without:
-            continue
-        found.add(name)
-        try:
-            needs = importlib.metadata.requires(name) or ()
-        except importlib.metadata.PackageNotFoundError:
-            continue  # a package of the machine alone, such as a CUDA plugin
-        requirements = [Requirement(need) for need in needs]
-        queue += [
-            canonicalize_name(requirement.name)
-            for requirement in requirements
-            if applies(requirement)
-        ]
+        if name not in found and name not in without:
+            found.add(name)
+            queue += needs(name)
     return found
+
+
+def needs_by_metadata(name):
+    """Returns what an installed package needs on the machine.
+
+    More exact than the lock, which also says what it needs elsewhere: of what
+    the machine has, nothing may be assumed too much.
+    """
+    try:
+        lines = importlib.metadata.requires(name) or ()
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    needs = [Requirement(line) for line in lines]
+    return [
+        canonicalize_name(need.name)
+        for need in needs
+        if need.marker is None or need.marker.evaluate({**MACHINE, "extra": ""})
+    ]
 
 
 def pip(*arguments):
@@ -191,9 +215,12 @@ def fits(name):
 
 
 def main():
-    provided = with_dependencies(read_names(PROVIDED))
-    wanted = with_dependencies(direct_requirements(), LEFT_OUT) - provided
-    entries = read_lock(LOCK)
+    entries, needs = read_lock(LOCK)
+    provided = with_dependencies(read_names(PROVIDED), needs_by_metadata)
+    wanted = with_dependencies(
+        direct_requirements(), lambda name: needs[name], LEFT_OUT
+    )
+    wanted -= provided
     part = TARGET.with_name("wheelhouse.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
