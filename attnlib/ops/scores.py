@@ -1,6 +1,7 @@
 """Attention scores and their normalisation."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from attnlib.ops import checks
@@ -34,22 +35,35 @@ def masked_softmax(scores, mask=None, axis=-1):
     [[0.5, 0.5, 0.0]]
     """
     scores = checks.floating("scores", scores)
+    _check_axis(axis, scores)
     dtype = keras.backend.standardize_dtype(scores.dtype)
     x = ops.cast(scores, checks.compute_dtype(dtype))
     if mask is None:
-        return ops.cast(ops.softmax(x, axis=axis), dtype)
+        return ops.cast(_softmax(x, axis), dtype)
     mask = checks.boolean("mask", mask)
     _check_broadcast(mask, scores)
-    mask = ops.broadcast_to(mask, ops.shape(x))
-    # Masked scores are replaced before exp, so that an infinite score under
-    # the mask cannot turn into NaN in the gradient.
-    x = ops.where(mask, x, ops.cast(-1e30, x.dtype))
-    peak = ops.max(x, axis=axis, keepdims=True)
-    x = ops.exp(x - ops.stop_gradient(peak)) * ops.cast(mask, x.dtype)
-    total = ops.sum(x, axis=axis, keepdims=True)
-    empty = ops.equal(total, 0)
-    weights = x / ops.where(empty, ops.ones_like(total), total)
+    # Masked scores are replaced before the softmax, so that what they hold
+    # cannot turn into NaN, and weights after it, for rows without any entry.
+    lowest = ops.full_like(x, np.finfo("float32").min)
+    weights = _softmax(ops.where(mask, x, lowest), axis)
+    weights = ops.where(mask, weights, ops.zeros_like(weights))
     return ops.cast(weights, dtype)
+
+
+def _softmax(x, axis):
+    # Keras warns about a softmax over one entry: a sentence of one word.
+    if x.shape[axis] == 1:
+        return ops.ones_like(x)
+    return ops.softmax(x, axis=axis)
+
+
+def _check_axis(axis, scores):
+    rank = len(scores.shape)
+    if not isinstance(axis, int) or not -rank <= axis < rank:
+        raise ValueError(
+            f"expected axis to be an integer from {-rank} to {rank - 1}. "
+            f"Received: {axis!r}"
+        )
 
 
 def _check_broadcast(mask, scores):
@@ -90,8 +104,6 @@ def additive_scores(query, keys, v):
     checks.rank("keys", keys, 3)
     checks.rank("v", v, 1)
     checks.same("batch sizes", query=query.shape[0], keys=keys.shape[0])
-    checks.same(
-        "units", query=query.shape[2], keys=keys.shape[2], v=v.shape[0]
-    )
+    checks.same("units", query=query.shape[2], keys=keys.shape[2], v=v.shape[0])
     summed = ops.expand_dims(query, 2) + ops.expand_dims(keys, 1)
     return ops.matmul(ops.tanh(summed), ops.expand_dims(v, 1))[..., 0]
