@@ -84,7 +84,8 @@ def read_idx(path) -> np.ndarray:
             f"{path} holds {len(content)} bytes where its header promises "
             f"{expected}"
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    # A copy, since an array over immutable bytes cannot be written to.
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
 def _read_part(prefix, count):

@@ -117,7 +117,7 @@ def test_idx_of_any_rank(tmp_path):
         sample = array.reshape(shape) if 0 not in shape else np.zeros(shape)
         (tmp_path / "x.gz").write_bytes(idx(sample))
         found = mnist.read_idx(tmp_path / "x.gz")
-        assert found.dtype == np.uint8
+        assert found.dtype == np.uint8 and found.flags.writeable
         np.testing.assert_array_equal(found, sample)
 
 
