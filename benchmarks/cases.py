@@ -1,0 +1,85 @@
+"""The training tasks that are timed, at the sizes of their peers."""
+
+import keras
+import numpy as np
+from harness import Case
+
+from attnlib.models.ram import RecurrentAttention
+from attnlib.models.rnnsearch import RNNSearch
+
+
+def _optimizer():
+    return keras.optimizers.Adam(1e-3, global_clipnorm=1.0)
+
+
+def _ram(batch_size=128, glimpses=6, size=8, side=28):
+    model = RecurrentAttention(glimpses, size)
+    model.build((None, side, side, 1))
+    model.compile(optimizer=_optimizer())
+    generator = np.random.default_rng(0)
+    x = generator.random((batch_size, side, side, 1), "float32")
+    y = generator.integers(0, 10, batch_size).astype("int32")
+    return model, (x, y)
+
+
+def ram_macs(glimpses=6, size=8, scales=1, units=256, classes=10) -> int:
+    """Return the multiply-adds of one image through `RecurrentAttention`."""
+    half = units // 2
+    look = scales * size**2 * half + 2 * half + 2 * half * units
+    core = 2 * units * units
+    decide = units * half + half * 2 + units  # Locator and baseline.
+    return glimpses * (look + core) + (glimpses - 1) * decide + units * classes
+
+
+def _bahdanau(batch_size=128, source=14, target=14):
+    model = RNNSearch(
+        7853, 5893, embedding_size=256, encoder_units=512, decoder_units=512
+    )
+    model.build()
+    model.compile(optimizer=_optimizer())
+    generator = np.random.default_rng(0)
+
+    def words(size, length):
+        ids = generator.integers(4, size, (batch_size, length))
+        return ids.astype("int32")
+
+    x = {"source": words(7853, source), "target": words(5893, target)}
+    return model, (x, words(5893, target))
+
+
+def bahdanau_macs(
+    source=14, target=14, vocabulary=5893, embedding=256, units=512
+) -> int:
+    """Return the multiply-adds of one pair through `RNNSearch`.
+
+    The encoder's GRUs and the decoder's have the same number of units.
+    """
+    memory = 2 * units
+    encoder = source * 2 * 3 * units * (embedding + units)
+    keys = source * memory * units + units * units  # U_a h and s_0.
+    gates = 3 * units * (embedding + memory + units)
+    align = units * units + source * (units + memory)
+    read_out = (units + memory + embedding) * vocabulary
+    return encoder + keys + target * (gates + align + read_out)
+
+
+CASES = {
+    "ram": Case(
+        "RAM, batch 128, 6 glimpses of 8x8, 28x28 images",
+        _ram,
+        128,
+        ram_macs(),
+        4050.0,
+        "kevinzakka/recurrent-visual-attention (PyTorch)",
+        3.0,
+    ),
+    "bahdanau": Case(
+        "RNNsearch, batch 128, 14 -> 14 words, vocabularies 7853/5893",
+        _bahdanau,
+        128,
+        bahdanau_macs(),
+        47.0,
+        "bentrevett/pytorch-seq2seq notebook 3 (PyTorch)",
+        1.8,
+    ),
+}
