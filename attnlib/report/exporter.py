@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 
 import nbformat
-from nbconvert.exporters.html import HTMLExporter
+from mistune import HTMLRenderer
+from nbconvert.exporters.templateexporter import TemplateExporter
+from nbconvert.filters.highlight import Highlight2HTML
 from nbconvert.filters.markdown_mistune import (
     IPythonRenderer,
     MarkdownWithMath,
 )
-from traitlets.config import Config
 
 try:  # jinja2 moved it; nbconvert itself does the same
     from jinja2 import pass_context
@@ -21,10 +22,12 @@ from attnlib.report.offline import clean_fragment
 
 TEMPLATES = Path(__file__).with_name("templates")
 
-# Widgets come first so that their note replaces the text that stands for
-# them; JavaScript outputs (require.js and the like) are never shown.
-_PRIORITY = [
-    "application/vnd.jupyter.widget-view+json",
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+# Which form of an output is shown. Widgets come first, so that their note
+# replaces the text that stands for them; JavaScript (require.js and the
+# like) is never shown.
+_PRIORITY = (
+    _WIDGET,
     "text/html",
     "text/markdown",
     "image/svg+xml",
@@ -32,7 +35,7 @@ _PRIORITY = [
     "image/png",
     "image/jpeg",
     "text/plain",
-]
+)
 
 
 class _Renderer(IPythonRenderer):
@@ -51,37 +54,43 @@ class _Renderer(IPythonRenderer):
     def latex_environment(self, name, body):
         return to_mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", block=True)
 
+    # The inherited ones parse each piece alone, which closes a <details>
+    # before what it holds; `clean_fragment` sees the cell as a whole.
+    def block_html(self, html):
+        return HTMLRenderer.block_html(self, html)
+
+    def inline_html(self, html):
+        return HTMLRenderer.inline_html(self, html)
+
     def block_mermaidjs(self, code):
         return super().block_code(code)
 
 
-class ReportExporter(HTMLExporter):
-    """Exports the cells only; the report puts its own frame around them."""
+class ReportExporter(TemplateExporter):
+    """Exports the cells only; the report puts its own frame around them.
 
-    @property
-    def default_config(self):
-        own = Config(
-            {
-                "NbConvertBase": {"display_data_priority": _PRIORITY},
-                "HighlightMagicsPreprocessor": {"enabled": True},
-            }
-        )
-        inherited = super().default_config
-        inherited.merge(own)
-        return inherited
+    Not an `HTMLExporter`: that one parses the whole page once more and shows
+    the text of a widget in place of its note.
+    """
+
+    output_mimetype = "text/html"
 
     def __init__(self, **options):
         options.setdefault("template_name", "notebook")
         options.setdefault("extra_template_basedirs", [str(TEMPLATES)])
         super().__init__(**options)
-        self.embed_images = True
-        self.anchor_link_text = "#"
+
+    def _file_extension_default(self):
+        return ".html"
 
     def default_filters(self):
         yield from super().default_filters()
+        yield "markdown2html", self.markdown2html
+        yield "highlight_code", Highlight2HTML(parent=self)
         yield "latex2mathml", _latex_output
         yield "offline", clean_fragment
         yield "code_summary", code_summary
+        yield "filter_data_type", _only_form
 
     @pass_context
     def markdown2html(self, context, source):
@@ -91,17 +100,23 @@ class ReportExporter(HTMLExporter):
             escape=False,
             attachments=cell.get("attachments", {}),
             embed_images=True,
-            path=context.get("resources", {}).get("metadata", {}).get("path"),
-            anchor_link_text=self.anchor_link_text,
+            path=context["resources"]["metadata"]["path"],
+            anchor_link_text="#",
         )
         html = MarkdownWithMath(renderer=renderer).render(source)
-        return clean_fragment(_scroll_tables(html), cell.get("figure", ""))
+        return clean_fragment(
+            _scroll_tables(html), cell.get("figure", ""), renderer.path
+        )
 
 
 def _scroll_tables(html):
     """Give every Markdown table a box of its own that scrolls sideways."""
     html = re.sub(r"<table\b", '<div class="scroll"><table', html)
     return html.replace("</table>", "</table></div>")
+
+
+def _only_form(data):
+    return list(data)  # `_choose_forms` has left one
 
 
 def _latex_output(text):
@@ -136,9 +151,32 @@ def render(notebook, folder) -> str:
         HTML without head and body.
     """
     describe_figures(notebook)
+    _choose_forms(notebook)
     resources = {"metadata": {"path": str(folder)}}
     html, _ = ReportExporter().from_notebook_node(notebook, resources)
     return html
+
+
+def _choose_forms(notebook):
+    """Keep one form of every output, and no output without one to show."""
+    for cell in notebook.cells:
+        shown = []
+        for output in cell.get("outputs", []):
+            if "data" in output:
+                forms = [kind for kind in _PRIORITY if kind in output.data]
+                if not forms:
+                    continue
+                output.data = {forms[0]: output.data[forms[0]]}
+                # One note is enough for a box of controls and its output.
+                if (
+                    forms[0] == _WIDGET
+                    and shown
+                    and _WIDGET in shown[-1].get("data", ())
+                ):
+                    continue
+            shown.append(output)
+        if "outputs" in cell:
+            cell.outputs = shown
 
 
 def describe_figures(notebook) -> None:

@@ -1,6 +1,9 @@
 """Makes pieces of HTML safe for a page that works without a network."""
 
+import base64
+import mimetypes
 import re
+from pathlib import Path
 
 from bs4 import BeautifulSoup
 
@@ -19,7 +22,7 @@ def is_external(address) -> bool:
     return bool(_EXTERNAL.match(address or ""))
 
 
-def clean_fragment(fragment, alt) -> str:
+def clean_fragment(fragment, alt, folder=None) -> str:
     """Return a piece of HTML without anything that is fetched.
 
     External scripts, styles and frames go, a picture from the web becomes a
@@ -28,6 +31,7 @@ def clean_fragment(fragment, alt) -> str:
     Args:
         fragment: HTML of a cell or an output.
         alt: Alternative text for pictures that have none.
+        folder: Where pictures that are files beside a notebook are.
 
     Returns:
         HTML.
@@ -51,15 +55,36 @@ def clean_fragment(fragment, alt) -> str:
         if tag.get("src") and not tag["src"].startswith("data:"):
             _replace_by_link(soup, tag, tag["src"])
     for tag in soup.find_all("img"):
-        del tag["srcset"]
-        if not (tag.get("src") or "").startswith("data:"):
-            # Drawn by an animation's script when there is no source yet.
-            if tag.get("src"):
-                _replace_by_link(soup, tag, tag["src"], tag.get("alt"))
-                continue
-        if not (tag.get("alt") or "").strip():
-            tag["alt"] = alt
+        _clean_picture(soup, tag, alt, folder)
     return str(soup)
+
+
+def _clean_picture(soup, tag, alt, folder):
+    del tag["srcset"]
+    source = tag.get("src") or ""
+    tag["alt"] = (tag.get("alt") or "").strip() or alt
+    if not source or source.startswith("data:"):
+        return  # an animation's script fills an empty one
+    if is_external(source):
+        _replace_by_link(soup, tag, source, tag["alt"])
+    elif embedded := _embedded(source, folder):
+        tag["src"] = embedded
+    else:
+        tag.replace_with(f"[there is no picture {source}]")
+
+
+def _embedded(source, folder):
+    """Return a picture inside the folder as a data URL, else None."""
+    if folder is None:
+        return None
+    folder = Path(folder).resolve()
+    path = (folder / source).resolve()
+    kind, _ = mimetypes.guess_type(path.name)
+    inside = path.is_relative_to(folder) and path.is_file()
+    if not inside or not (kind or "").startswith("image/"):
+        return None
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f"data:{kind};base64,{data}"
 
 
 def _offline_css(css):

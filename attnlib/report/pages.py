@@ -186,7 +186,9 @@ def _notebook_page(page, found, rows):
         failure=failure,
         cells=Markup(page["cells"]),  # noqa: S704 - cleaned by the exporter
         contents=_contents(page["cells"]),
-        rows=[] if failure else [scoreboard.view(row) for row in own if row["ours"]],
+        rows=[]
+        if failure
+        else [scoreboard.view(row) for row in own if row["ours"]],
         finished=moment or "at an unknown time",
         js=_static("notebook.js"),
     )

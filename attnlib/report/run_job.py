@@ -123,7 +123,7 @@ def _as_kernel_start_error():
 class _Engine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man, kernel_name, start_timeout=60, **options
+        cls, nb_man, kernel_name, environment, start_timeout=60, **options
     ):
         options.pop("input_path", None)
         return _Client(
@@ -131,7 +131,7 @@ class _Engine(NBClientEngine):
             kernel_name=kernel_name,
             startup_timeout=start_timeout,
             **options,
-        ).execute()
+        ).execute(env=os.environ | environment)
 
 
 papermill_engines.register("attnlib", _Engine)
@@ -166,7 +166,7 @@ def check_parameters(notebook, parameters):
         )
 
 
-def execute(source, target, parameters, timeout_s, log=None):
+def execute(source, target, parameters, timeout_s, environment, log=None):
     """Execute a notebook; one more try when the kernel does not start.
 
     Args:
@@ -174,6 +174,7 @@ def execute(source, target, parameters, timeout_s, log=None):
         target: Where the executed copy goes, complete or not.
         parameters: Papermill parameters; unknown names are an error.
         timeout_s: Longest time that all cells together may take.
+        environment: Environment variables of the kernel besides our own.
         log: An open text file for what the notebook prints, or None.
 
     Raises:
@@ -191,6 +192,7 @@ def execute(source, target, parameters, timeout_s, log=None):
                 cwd=str(Path(source).parent),
                 start_timeout=START_TIMEOUT_S,
                 deadline=time.monotonic() + timeout_s,
+                environment=environment,
                 progress_bar=False,
                 log_output=False,
                 stdout_file=log,
@@ -280,8 +282,10 @@ def _environment(result, cores):
 def _sweep(files):
     """Remove what a killed run of this job left; its lock is ours."""
     for target in (files.result, files.executed):
-        for left in target.parent.glob(f".{files.result.stem}.*"):
-            left.unlink(missing_ok=True)
+        # Two dots: what a killed write of a temporary file left.
+        for pattern in (f".{files.result.stem}.*", f"..{files.result.stem}.*"):
+            for left in target.parent.glob(pattern):
+                left.unlink(missing_ok=True)
 
 
 def _keep_failure(job, files, partial, error, started):
@@ -344,10 +348,17 @@ def _run_locked(job, files, cores):
     # The print is taken before the run: what is edited meanwhile counts as
     # changed.
     fingerprint = jobs.fingerprint(job)
-    os.environ.update(_environment(records, cores))
+    environment = _environment(records, cores)
     try:
         with open(files.log, "w", encoding="utf-8") as log:
-            execute(files.source, partial, job.parameters, job.timeout_s, log)
+            execute(
+                files.source,
+                partial,
+                job.parameters,
+                job.timeout_s,
+                environment,
+                log,
+            )
         result = collect(
             records,
             {
@@ -368,6 +379,11 @@ def _run_locked(job, files, cores):
     except JobError as error:
         _keep_failure(job, files, partial, error, started)
         raise
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        failed = JobError("runner failed", message, traceback.format_exc())
+        _keep_failure(job, files, partial, failed, started)
+        raise failed from error
     finally:
         records.unlink(missing_ok=True)
         partial.unlink(missing_ok=True)

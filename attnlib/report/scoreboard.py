@@ -92,7 +92,8 @@ def _what(row):
 
 
 def _source(row):
-    where = f"{row['paper']}, {row['table']}" if row["table"] else row["paper"]
+    table = "" if row["table"] in ("", "none") else f", {row['table']}"
+    where = f"{row['paper']}{table}"
     return f"{where} · {row['profile']} profile"
 
 
