@@ -566,10 +566,12 @@ BACKEND_FREE = (
     "tests/figures",
     "tests/notebooks",
     "tests/report",
+    "tests/test_cli.py",
     "tests/test_locks.py",
     "tests/test_paths.py",
     "tests/test_profiles.py",
     "tests/test_tasks.py",
+    "tests/test_text.py",
 )
 
 
