@@ -72,8 +72,7 @@ class BahdanauAttention(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, query_shape, memory_shape):
-        checks.shape_rank("query", query_shape, 2, 3)
-        checks.shape_rank("memory", memory_shape, 3)
+        _check_shapes(query_shape, memory_shape)
         self.query_kernel = self.add_weight(
             name="W_a",
             shape=(query_shape[-1], self.units),
@@ -89,20 +88,39 @@ class BahdanauAttention(keras.layers.Layer):
         )
 
     def project(self, memory):
-        """Return the keys U_a h of a memory, shape (B, S, U).
+        """Return the keys U_a h of a memory, for `call(..., keys=keys)`.
 
         Args:
             memory: Floating tensor, shape (B, S, Dm).
+
+        Returns:
+            Keys, shape (B, S, U), in the layer's compute dtype.
+
+        Raises:
+            ValueError: The layer is not built, or the rank, size or dtype of
+                `memory` is wrong.
         """
-        return ops.matmul(memory, self.memory_kernel)
+        if not self.built:
+            raise ValueError(
+                "expected a layer that is built. Received: project() before "
+                "the first call. Call build(query_shape, memory_shape) first"
+            )
+        memory = checks.floating("memory", memory, self.compute_dtype)
+        checks.rank("memory", memory, 3)
+        checks.last_axis("memory", memory, self.memory_kernel.shape[0])
+        # Outside of call nobody casts the weights to the compute dtype.
+        kernel = ops.cast(self.memory_kernel, self.compute_dtype)
+        return ops.matmul(memory, kernel)
 
     def call(self, query, memory, memory_mask=None, keys=None):
-        single = len(query.shape) == 2
-        if single:
-            query = ops.expand_dims(query, 1)
+        query = checks.floating("query", query, self.compute_dtype)
+        memory = checks.floating("memory", memory, self.compute_dtype)
         if keys is None:
             keys = self.project(memory)
         self._check(query, memory, memory_mask, keys)
+        single = len(query.shape) == 2
+        if single:
+            query = ops.expand_dims(query, 1)
         projected = ops.matmul(query, self.query_kernel)  # (B, T, U)
         scores = additive_scores(projected, keys, self.score_vector)
         mask = None if memory_mask is None else memory_mask[:, None, :]
@@ -116,19 +134,21 @@ class BahdanauAttention(keras.layers.Layer):
         checks.rank("query", query, 2, 3)
         checks.rank("memory", memory, 3)
         checks.rank("keys", keys, 3)
-        checks.same("batch sizes", query=query.shape[0], memory=memory.shape[0])
-        checks.same("lengths", memory=memory.shape[1], keys=keys.shape[1])
+        checks.last_axis("query", query, self.query_kernel.shape[0])
+        checks.last_axis("memory", memory, self.memory_kernel.shape[0])
+        aligned = {"memory": memory, "keys": keys}
         if memory_mask is not None:
             checks.boolean("memory_mask", memory_mask)
             checks.rank("memory_mask", memory_mask, 2)
-            for axis, what in enumerate(("batch sizes", "lengths")):
-                checks.same(
-                    what,
-                    memory=memory.shape[axis],
-                    memory_mask=memory_mask.shape[axis],
-                )
+            aligned["memory_mask"] = memory_mask
+        batches = {"query": query, **aligned}
+        checks.same(
+            "batch sizes", **{k: v.shape[0] for k, v in batches.items()}
+        )
+        checks.same("lengths", **{k: v.shape[1] for k, v in aligned.items()})
 
     def compute_output_shape(self, query_shape, memory_shape):
+        _check_shapes(query_shape, memory_shape)
         context = (*query_shape[:-1], memory_shape[-1])
         return context, (*query_shape[:-1], memory_shape[1])
 
@@ -140,3 +160,8 @@ class BahdanauAttention(keras.layers.Layer):
             "kernel_initializer": serialize(self.kernel_initializer),
             "score_initializer": serialize(self.score_initializer),
         }
+
+
+def _check_shapes(query_shape, memory_shape):
+    checks.shape_rank("query", query_shape, 2, 3)
+    checks.shape_rank("memory", memory_shape, 3)

@@ -47,22 +47,30 @@ class GlimpseSensor(keras.layers.Layer):
     """
 
     def __init__(self, size, scales=1, **kwargs):
-        super().__init__(**kwargs)
+        # No autocast: a float16 location cannot tell the pixels of a large
+        # image apart.
+        super().__init__(autocast=False, **kwargs)
         self.size = checks.positive_integer("size", size)
         self.scales = checks.positive_integer("scales", scales)
         self.supports_masking = True
 
     def build(self, images_shape, locations_shape):
-        checks.shape_rank("images", images_shape, 4)
-        checks.shape_rank("locations", locations_shape, 2)
+        _check_shapes(images_shape, locations_shape)
         self.built = True
 
     def call(self, images, locations):
+        images = checks.floating("images", images, self.compute_dtype)
         return extract_glimpses(images, locations, self.size, self.scales)
 
     def compute_output_shape(self, images_shape, locations_shape):
-        batch = images_shape[0] if images_shape[0] else locations_shape[0]
-        return (batch, self.scales, self.size, self.size, images_shape[3])
+        _check_shapes(images_shape, locations_shape)
+        return (
+            images_shape[0],
+            self.scales,
+            self.size,
+            self.size,
+            images_shape[3],
+        )
 
     def get_config(self):
         return {
@@ -70,3 +78,8 @@ class GlimpseSensor(keras.layers.Layer):
             "size": self.size,
             "scales": self.scales,
         }
+
+
+def _check_shapes(images_shape, locations_shape):
+    checks.shape_rank("images", images_shape, 4)
+    checks.shape_rank("locations", locations_shape, 2)

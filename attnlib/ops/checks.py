@@ -75,6 +75,19 @@ def same(what, **sizes):
         raise ValueError(f"expected equal {what}. Received: {received}")
 
 
+def last_axis(name, tensor, size):
+    """Check the width of `tensor` against the weights of a built layer.
+
+    Raises:
+        ValueError: The last axis has another size.
+    """
+    if tensor.shape[-1] != size:
+        raise ValueError(
+            f"expected {name} to have a last axis of size {size}, as the layer "
+            f"was built for. Received: shape {tuple(tensor.shape)}"
+        )
+
+
 def same_shape(**tensors):
     """Check that shapes agree; None (unknown) agrees with everything.
 

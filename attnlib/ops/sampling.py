@@ -107,6 +107,7 @@ def bilinear_sample(images, grid, padding="zeros", align_corners=False):
     grid = checks.floating("grid", grid, checks.compute_dtype(dtype))
     _check_sampler(images, grid, padding)
     batch, height, width, channels = ops.shape(images)
+    shape = (*ops.shape(grid)[:3], channels)
     x0, x1, u0, u1 = _corners(grid[..., 0], width, padding, align_corners)
     y0, y1, v0, v1 = _corners(grid[..., 1], height, padding, align_corners)
     first = ops.reshape(ops.arange(batch, dtype="int32") * height, (-1, 1, 1))
@@ -114,7 +115,9 @@ def bilinear_sample(images, grid, padding="zeros", align_corners=False):
     pixels = ops.reshape(images, (batch * height * width, channels))
 
     def read(index):
-        return ops.cast(ops.take(pixels, index, axis=0), grid.dtype)
+        # The shape is restored since an empty batch loses it on JAX.
+        found = ops.take(pixels, index, axis=0)
+        return ops.cast(ops.reshape(found, shape), grid.dtype)
 
     u0, u1, v0, v1 = (ops.expand_dims(t, -1) for t in (u0, u1, v0, v1))
     top = u0 * read(y0 + x0) + u1 * read(y0 + x1)  # (B, h, w, C)
@@ -168,20 +171,24 @@ def _corners(points, size, padding, align_corners):
     position = _clip(position, low, high)
     floor = ops.floor(position)
     fraction = position - floor
-    index = ops.cast(floor, "int32")
-    after = index + 1
-    weights = 1 - fraction, fraction
-    if padding == "zeros":
-        zero = ops.zeros_like(fraction)
-        weights = (
-            ops.where(index >= 0, weights[0], zero),
-            ops.where(after < size, weights[1], zero),
-        )
-    last = size - 1
-    return ops.clip(index, 0, last), ops.clip(after, 0, last), *weights
+    before, last = ops.cast(floor, "int32"), extent - 1
+    corners, weights = [], []
+    for index, place, weight in (
+        (before, floor, 1 - fraction),
+        (before + 1, floor + 1, fraction),
+    ):
+        if padding == "zeros":
+            outside = ops.logical_or(place < 0, place > last)
+            weight = ops.where(outside, ops.zeros_like(weight), weight)
+        corners.append(ops.clip(index, 0, size - 1))
+        weights.append(weight)
+    return *corners, *weights
 
 
 def _clip(x, low, high):
-    """Clip with a gradient of 0 outside, and on the limits, as torch has."""
-    inside = ops.logical_and(x > low, x < high)
-    return ops.where(inside, x, ops.stop_gradient(ops.clip(x, low, high)))
+    """Clip with a gradient of 0 outside, and on the limits, as torch has.
+
+    NaN stays NaN; the clip of some backends would turn it into a limit.
+    """
+    outside = ops.logical_or(x <= low, x >= high)
+    return ops.where(outside, ops.stop_gradient(ops.clip(x, low, high)), x)

@@ -1,0 +1,272 @@
+"""What every layer must do, run on each entry of cases.py."""
+
+import inspect
+import json
+
+import keras
+import numpy as np
+import pytest
+from cases import CASES
+from numerics import dtype_of, to_numpy
+
+pytestmark = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+FREE = "symbolic"
+
+
+def call(layer, inputs, **options):
+    """Call a layer with tensors by position; return a tuple of outputs."""
+    out = layer(*inputs.values(), **options)
+    return tuple(out) if isinstance(out, (tuple, list)) else (out,)
+
+
+def functional(case, layer, free=False):
+    """Return a functional model around a layer, all outputs concatenated."""
+    inputs = {}
+    for name, value in case.inputs(2).items():
+        shape = list(value.shape[1:])
+        for axis in case.free_axes.get(name, ()) if free else ():
+            shape[axis - 1] = None
+        inputs[name] = keras.Input(shape, name=name, dtype="float32")
+    return keras.Model(list(inputs.values()), list(call(layer, inputs)))
+
+
+def predict(model, inputs):
+    out = model.predict(list(inputs.values()), verbose=0)
+    return out if isinstance(out, list) else [out]
+
+
+def agree(found, expected, **tolerance):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(
+            to_numpy(one), to_numpy(other), **{"atol": 1e-5, **tolerance}
+        )
+
+
+def test_config_round_trip(case):
+    layer = case.make(name="kept")
+    config = layer.get_config()
+    again = type(layer).from_config(json.loads(json.dumps(config)))
+    assert again.get_config() == config
+    arguments = set(inspect.signature(type(layer).__init__).parameters)
+    assert arguments - {"self", "kwargs"} <= set(config)
+    registered = keras.saving.get_registered_name(type(layer))
+    assert registered == f"attnlib>{type(layer).__name__}"
+
+
+def test_weights(case):
+    layer = case.make()
+    shapes = {f"{k}_shape": v.shape for k, v in case.inputs(2).items()}
+    layer.build(**shapes)
+    assert layer.built
+    found = tuple((w.name, tuple(w.shape)) for w in layer.weights)
+    assert found == case.weights
+    assert [w.shape for w in layer.get_weights()] == [s for _, s in found]
+    assert len(layer.trainable_weights) == len(found)
+
+
+def test_symbolic_equals_eager(case):
+    layer, inputs = case.make(), case.inputs(2)
+    shapes = {f"{k}_shape": v.shape for k, v in inputs.items()}
+    eager = call(layer, inputs)
+    assert [tuple(o.shape) for o in eager] == [(2, *s) for s in case.outputs]
+    computed = layer.compute_output_shape(**shapes)
+    computed = computed if isinstance(computed[0], tuple) else (computed,)
+    assert list(computed) == [(2, *s) for s in case.outputs]
+    model = functional(case, layer)
+    for found, shape in zip(model.outputs, case.outputs, strict=True):
+        assert tuple(found.shape) == (None, *shape)
+        assert found.dtype == "float32"
+    agree(predict(model, inputs), eager)
+
+
+def test_shapes_come_in_call_order(case):
+    layer, inputs = case.make(), case.inputs(2)
+    names = [f"{name}_shape" for name in inputs]
+    for method in (layer.build, layer.compute_output_shape):
+        assert list(inspect.signature(method).parameters) == names
+    arguments = list(inspect.signature(layer.call).parameters)
+    assert arguments[: len(inputs)] == list(inputs)
+    for name in case.masked:
+        assert f"{name}_mask" in arguments
+
+
+def test_unknown_batch_and_lengths(case):
+    layer = case.make()
+    model = functional(case, layer, free=True)
+    for batch in (1, 4):
+        inputs = case.inputs(batch)
+        agree(predict(model, inputs), call(layer, inputs))
+
+
+def test_examples_are_independent(case):
+    layer, inputs = case.make(), case.inputs(3)
+    whole = call(layer, inputs)
+    last = call(layer, {k: v[2:] for k, v in inputs.items()})
+    agree(last, [out[2:] for out in whole])
+
+
+def test_empty_batch(case):
+    if case.convolutions:
+        pytest.skip("TensorFlow's convolutions refuse an empty batch")
+    outputs = call(case.make(), case.inputs(0))
+    assert [tuple(o.shape) for o in outputs] == [(0, *s) for s in case.outputs]
+
+
+def test_keras_file_round_trip(case, tmp_path):
+    model, inputs = functional(case, case.make()), case.inputs(2)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    agree(predict(loaded, inputs), predict(model, inputs), rtol=0, atol=0)
+
+
+def test_one_step_of_fit(case):
+    """Every weight moves, the loss is finite, on the default settings."""
+    layer, inputs = case.make(), case.inputs(4)
+    tensors = {k: keras.Input(v.shape[1:]) for k, v in inputs.items()}
+    # A Dense in front gives layers without weights something to train.
+    first = next(iter(tensors))
+    front = keras.layers.Dense(tensors[first].shape[-1])
+    outputs = call(layer, {**tensors, first: front(tensors[first])})
+    flat = [keras.layers.Flatten()(out) for out in outputs]
+    merged = flat[0] if len(flat) == 1 else keras.layers.Concatenate()(flat)
+    model = keras.Model(list(tensors.values()), keras.layers.Dense(1)(merged))
+    model.compile("adam", "mse")
+    before = [w.copy() for w in model.get_weights()]
+    target = np.linspace(-1, 1, 4).astype("float32")[:, None]
+    history = model.fit(list(inputs.values()), target, batch_size=4, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert np.isfinite(new).all()
+        assert (old != new).any()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(case, policy):
+    layer, inputs = case.make(dtype=policy), case.inputs(2)
+    outputs = call(layer, inputs)
+    for out in outputs:
+        assert dtype_of(out) == policy.removeprefix("mixed_")
+    for weight in layer.weights:
+        assert weight.dtype == "float32"
+    full = case.make(dtype="float32")
+    expected = call(full, inputs)
+    full.set_weights(layer.get_weights())
+    expected = call(full, inputs)
+    agree(
+        [keras.ops.cast(out, "float32") for out in outputs],
+        expected,
+        atol=0.05,
+    )
+
+
+def test_dtype_policy_of_the_layer_decides(case):
+    inputs = {k: v.astype("float64") for k, v in case.inputs(2).items()}
+    for dtype in ("float32", "float16"):
+        for out in call(case.make(dtype=dtype), inputs):
+            assert dtype_of(out) == dtype
+
+
+def test_same_seed_same_result(case):
+    results = []
+    for _ in range(2):
+        keras.utils.set_random_seed(7)
+        results.append(to_numpy(call(case.make(), case.inputs(2))))
+    agree(*results, rtol=0, atol=0)
+
+
+def test_stores_nothing_of_a_call(case):
+    layer = case.make()
+    call(layer, case.inputs(2))
+    before = {k: id(v) for k, v in vars(layer).items()}
+    call(layer, case.inputs(3))
+    assert {k: id(v) for k, v in vars(layer).items()} == before
+
+
+def test_masks_are_found_by_themselves(case):
+    """An embedding with mask_zero and an explicit mask do the same."""
+    assert case.make().supports_masking
+    if not case.masked:
+        return
+    layer, inputs = case.make(), case.inputs(2)
+    for name in case.masked:
+        _, length, width = inputs[name].shape
+        ids = np.arange(1, 2 * length + 1).reshape(2, length)
+        ids[0, length // 2 :] = 0
+        embedding = keras.layers.Embedding(20, width, mask_zero=True)
+        tensor = embedding(ids)
+        automatic = call(layer, {**inputs, name: tensor})
+        plain = {**inputs, name: to_numpy(tensor)}
+        explicit = call(layer, plain, **{f"{name}_mask": ids != 0})
+        agree(automatic, explicit, rtol=0, atol=0)
+        ignored = call(layer, plain)
+        assert np.abs(to_numpy(ignored[0] - explicit[0])).max() > 1e-4
+
+
+def test_the_mask_of_one_input_is_not_passed_on_as_that_of_outputs(case):
+    """Only a mask of the first axes of an output may travel with it."""
+    layer, inputs = case.make(), case.inputs(2)
+    for name in case.masked:
+        _, length, width = inputs[name].shape
+        embedding = keras.layers.Embedding(20, width, mask_zero=True)
+        tensor = embedding(np.ones((2, length), int))
+        for out in call(layer, {**inputs, name: tensor}):
+            assert getattr(out, "_keras_mask", None) is None
+
+
+def test_masks_must_be_boolean_and_fit(case):
+    layer, inputs = case.make(), case.inputs(2)
+    for name in case.masked:
+        shape = inputs[name].shape[:2]
+        for dtype in ("int32", "float32"):
+            with pytest.raises(ValueError, match="boolean.*Received.*" + dtype):
+                call(layer, inputs, **{f"{name}_mask": np.ones(shape, dtype)})
+        for bad in ((shape[0], shape[1] + 1), (shape[0] + 1, shape[1])):
+            with pytest.raises(ValueError, match=f"{name}_mask"):
+                call(layer, inputs, **{f"{name}_mask": np.ones(bad, bool)})
+        with pytest.raises(ValueError, match=f"{name}_mask.*rank"):
+            call(layer, inputs, **{f"{name}_mask": np.ones(shape[1], bool)})
+
+
+def test_padding_never_changes_the_result(case):
+    layer, inputs = case.make(), case.inputs(2)
+    for name in case.masked:
+        value = inputs[name]
+        mask = np.ones(value.shape[:2], bool)
+        mask[1, 2:] = False
+        junk = np.full_like(value[:, :2], 1e4)
+        padded = {**inputs, name: np.concatenate([value, junk], 1)}
+        padded_mask = np.concatenate([mask, np.zeros((2, 2), bool)], 1)
+        found = call(layer, padded, **{f"{name}_mask": padded_mask})
+        expected = call(layer, inputs, **{f"{name}_mask": mask})
+        np.testing.assert_allclose(
+            to_numpy(found[0]), to_numpy(expected[0]), atol=1e-5
+        )
+
+
+def test_integers_are_refused(case):
+    for name in case.inputs(2):
+        inputs = case.inputs(2)
+        inputs[name] = np.ones(inputs[name].shape, "int32")
+        with pytest.raises(ValueError, match=f"{name}.*floating.*Received"):
+            call(case.make(), inputs)
+
+
+def test_wrong_ranks_are_refused(case):
+    for name in case.inputs(2):
+        inputs = case.inputs(2)
+        inputs[name] = inputs[name][..., None, None]
+        layer = case.make()
+        with pytest.raises(ValueError, match=f"{name}.*rank.*Received"):
+            call(layer, inputs)
+        with pytest.raises(ValueError, match=f"{name}.*rank.*Received"):
+            layer.compute_output_shape(
+                **{f"{k}_shape": v.shape for k, v in inputs.items()}
+            )
+
+
+def test_different_batch_sizes_are_refused(case):
+    inputs = case.inputs(3)
+    for name in list(inputs)[1:]:
+        with pytest.raises(ValueError, match=f"batch sizes.*{name}: 2"):
+            call(case.make(), {**inputs, name: inputs[name][:2]})
