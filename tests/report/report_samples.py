@@ -217,3 +217,35 @@ def runs_of(root, number):
     """Return how often a notebook of a checkout was started."""
     path = root / "runs.txt"
     return path.read_text().split().count(number) if path.exists() else 0
+
+
+def fill(folder):
+    """Fill a profile: results of three seeds, their notebooks, a failure."""
+    for seed in range(3):
+        records = []
+        for index, claim in enumerate(quick_claims()):
+            value = (
+                index % 3 != 0
+                if claim.is_ordering
+                else claim.value * (1 + 0.02 * (seed - 1) * (index + 1))
+            )
+            note = "say <em>this</em> & that" if index == 0 else ""
+            records.append(record(claim.id, value, seed, note=note))
+        run = {"seconds": 80.0, "started": 1e9 + seed, "finished": 1e9 + 99}
+        write_result(folder, f"06-s{seed}", records, run)
+        write_notebook(
+            folder / "notebooks" / f"06-s{seed}.ipynb", sample_notebook()
+        )
+    write_notebook(folder / "failed" / "00-s0.ipynb", failed_notebook())
+    (folder / "failed" / "00-s0.json").write_text(
+        json.dumps(
+            {
+                "job": "00-s0",
+                "kind": "cell failed",
+                "message": "ValueError: <b>bad</b> & worse",
+                "details": "\x1b[31mValueError\x1b[0m: <b>bad</b> & worse",
+                "seconds": 3.0,
+                "finished": 1e9,
+            }
+        )
+    )
