@@ -10,8 +10,8 @@ import importlib
 from attnlib import _backend
 
 _backend.choose()
-
-from attnlib import layers, losses, ops  # noqa: E402
+with _backend.without_notices():
+    from attnlib import layers, losses, ops
 from attnlib._backend import backend, device  # noqa: E402
 
 __version__ = "0.1.0"

@@ -1,13 +1,22 @@
 """The choice of a Keras backend, made before Keras is imported."""
 
+import contextlib
 import importlib.util
 import json
 import os
 import platform
+import re
 import sys
+import tempfile
 from pathlib import Path
 
 SUPPORTED = ("tensorflow", "jax", "torch")
+
+# What TensorFlow says of itself at every start, whatever its log level is.
+_NOTICE = re.compile(
+    r"^(I\d{4} |WARNING: All log messages before absl::InitializeLog"
+    r"|To enable the following instructions:)"
+)
 
 
 def _installed(name):
@@ -64,6 +73,33 @@ def choose():
         "attnlib needs a Keras backend and found none. Install one with: pip "
         "install 'attnlib[tensorflow]' (or attnlib[jax], attnlib[torch])"
     )
+
+
+@contextlib.contextmanager
+def without_notices():
+    """Hold back TensorFlow's notices while it is imported.
+
+    They are written by C++ code before any logging is set up, so the file
+    descriptor itself is redirected for the time of the import. All other lines
+    are written once the block has ended.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # There is no standard error to write notices to.
+        yield
+        return
+    with tempfile.TemporaryFile("w+b") as held:
+        sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            for line in held.read().decode(errors="replace").splitlines():
+                if not _NOTICE.match(line):
+                    print(line, file=sys.stderr)
 
 
 def backend() -> str:

@@ -121,3 +121,18 @@ def test_every_advertised_name_can_be_reached():
     assert not missing
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = attnlib.nothing
+
+
+def test_only_notices_are_held_back(capfd):
+    with _backend.without_notices():
+        os.write(2, b"I0000 00:00:1.5 77 port.cc:153] oneDNN is on.\n")
+        os.write(2, b"E0000 00:00:1.5 77 cuda.cc:52] no driver\n")
+        assert capfd.readouterr().err == ""
+    assert capfd.readouterr().err == "E0000 00:00:1.5 77 cuda.cc:52] no driver\n"
+
+
+def test_lines_survive_a_failing_import(capfd):
+    with pytest.raises(ImportError), _backend.without_notices():
+        os.write(2, b"the reason\n")
+        raise ImportError
+    assert capfd.readouterr().err == "the reason\n"
