@@ -35,12 +35,27 @@ def compiled(function):
             return model(*args, training=False)
 
     if backend == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(function)
+        return _compiled_tensorflow(function)
     import torch
 
     return torch.inference_mode()(function)
+
+
+def _compiled_tensorflow(function):
+    import tensorflow as tf
+
+    traced, graphs = tf.function(function), {}
+
+    # One graph a shape, asked for by name: tf.function itself would warn of
+    # retracing when a function meets many image sizes, which is the point.
+    def call(*args):
+        args = [tf.convert_to_tensor(arg) for arg in args]
+        key = tuple((tuple(arg.shape), arg.dtype) for arg in args)
+        if key not in graphs:
+            graphs[key] = traced.get_concrete_function(*args)
+        return graphs[key](*args)
+
+    return call
 
 
 def _compiled_jax(function):

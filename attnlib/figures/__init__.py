@@ -13,6 +13,7 @@ from attnlib.figures.curves import (
     cost_curves,
     learning_curve,
     line_plot,
+    tradeoff,
 )
 from attnlib.figures.display import get_alt, picture, set_alt, show, to_png
 from attnlib.figures.glimpses import (
@@ -24,7 +25,7 @@ from attnlib.figures.glimpses import (
     sensor_view,
 )
 from attnlib.figures.images import image_grid
-from attnlib.figures.style import COLORS, new_figure, use_style
+from attnlib.figures.style import COLORS, new_figure, styled, use_style
 from attnlib.figures.tables import claims_table
 
 
@@ -62,6 +63,8 @@ __all__ = [
     "sensor_view",
     "set_alt",
     "show",
+    "styled",
     "to_png",
+    "tradeoff",
     "use_style",
 ]

@@ -1,6 +1,7 @@
 """Lines and bars: learning curves, accuracy by length, costs."""
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from attnlib.figures import style
 from attnlib.figures.display import set_alt
@@ -50,6 +51,27 @@ def _line(ax, x, rows, label, index):
             alpha=0.2,
             linewidth=0,
         )
+
+
+def _short(number):
+    """A number of three digits, never with an exponent when it is large."""
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+
+
+def _legend_columns(labels):
+    longest = max(map(len, labels))
+    return 3 if longest <= 14 else 2 if longest <= 30 else 1
+
+
+def _plain_log_axis(axis, low, high):
+    """Label a short logarithmic axis with plain numbers, not powers."""
+    if 1e-3 <= low and high <= 1e5:
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+    # A range below one power of ten has no other labels to stand on.
+    if high / low > 9:
+        axis.set_minor_formatter(NullFormatter())
+    else:
+        axis.set_minor_formatter(lambda value, _: f"{value:g}")
 
 
 def _ends(series):
@@ -134,7 +156,7 @@ def line_plot(
         fig.legend(
             *ax.get_legend_handles_labels(),
             loc="outside lower center",
-            ncols=2 if max(map(len, series)) > 14 else 3,
+            ncols=_legend_columns(series),
         )
     return set_alt(
         fig,
@@ -256,7 +278,7 @@ def bar_chart(
     *,
     log=False,
     errors=None,
-    value_format="{:.3g}",
+    value_format=None,
     highlight=None,
     ax=None,
 ):
@@ -270,13 +292,15 @@ def bar_chart(
         title: what to see.
         log: logarithmic axis.
         errors: {name: standard deviation} or None.
-        value_format: how a number is written.
+        value_format: how a number is written, e.g. "{:.1f}"; None for three
+            digits.
         highlight: the name of a bar to stand out, or None.
         ax: axes to draw into; None makes a figure.
 
     Returns:
         The matplotlib `Figure`, with alternative text.
     """
+    write = _short if value_format is None else value_format.format
     names = [str(name) for name in values]
     numbers = style.as_array("values", list(values.values()), 1)
     if log and numbers.min() <= 0:
@@ -293,7 +317,7 @@ def bar_chart(
     bars = ax.barh(names, numbers, color=colors, xerr=spread, height=0.65)
     ax.bar_label(
         bars,
-        [value_format.format(n) for n in numbers],
+        [write(n) for n in numbers],
         padding=4,
         fontsize=11,
     )
@@ -301,13 +325,16 @@ def bar_chart(
     ax.grid(False, axis="y")
     if log:
         ax.set_xscale("log")
-        ax.set_xlim(numbers.min() / 3, numbers.max() * 6)
+        low, high = numbers.min() / 3, numbers.max() * 6
+        ax.set_xlim(low, high)
+        _plain_log_axis(ax.xaxis, low, high)
     else:
         ax.set_xlim(min(0, numbers.min()), max(numbers.max(), 1e-12) * 1.18)
     ax.set_xlabel(xlabel)
-    style.set_title(ax, title)
+    # The names take a third of the width: the title has what is left.
+    style.set_title(ax, title, columns=1.5)
     told = ", ".join(
-        f"{name} {value_format.format(number)}"
+        f"{name} {write(number)}"
         for name, number in zip(names, numbers, strict=True)
     )
     return set_alt(fig, f"{title}. Bars of {xlabel}: {told}.")
@@ -377,12 +404,81 @@ def cost_curves(
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.set_yscale("log")
+    _plain_log_axis(ax.yaxis, *ax.get_ylim())
     ax.set_xlabel("side of the square image (pixels)")
+    ax.set_ylabel(ylabel)
+    style.set_title(ax, title)
+    fig.legend(
+        *ax.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=_legend_columns([str(label) for label in series]),
+    )
+    return set_alt(
+        fig, f"{title}. {ylabel} on logarithmic axes. " + "; ".join(told)
+    )
+
+
+@style.styled
+def tradeoff(
+    series,
+    xlabel,
+    ylabel,
+    title,
+    *,
+    log_x=False,
+    ax=None,
+):
+    """Draw cost against error: every point a model, low and left is best.
+
+    Args:
+        series: {label: (x, y, names)}: numbers (points,) each, and one short
+            string a point, "" for none. Points of a label are joined.
+        xlabel: with its unit.
+        ylabel: with its unit.
+        title: what to see.
+        log_x: logarithmic axis.
+        ax: axes to draw into; None makes a figure.
+
+    Returns:
+        The matplotlib `Figure`, with alternative text.
+    """
+    if not series:
+        raise ValueError("no series to draw: expected {label: (x, y, names)}")
+    fig, ax = style.figure_and_axes(ax, 7.0, 4.6)
+    told = []
+    for index, (label, (x, y, names)) in enumerate(series.items()):
+        x, y = style.as_array("x", x, 1), style.as_array("y", y, 1)
+        if not len(x) == len(y) == len(names):
+            raise ValueError(
+                f"{label!r} needs as many x as y and names. Received: "
+                f"{len(x)}, {len(y)} and {len(names)}"
+            )
+        ax.plot(
+            x,
+            y,
+            label=str(label),
+            marker=_MARKERS[index % len(_MARKERS)],
+            markersize=9,
+            linestyle=_DASHES[index % len(_DASHES)] if len(x) > 1 else "none",
+        )
+        for point in zip(x, y, names, strict=True):
+            ax.annotate(
+                point[2],
+                point[:2],
+                xytext=(6, 6),
+                textcoords="offset points",
+                fontsize=10.5,
+            )
+            told.append(f"{label} {point[2]}: {point[0]:.3g}, {point[1]:.3g}")
+    if log_x:
+        ax.set_xscale("log")
+    ax.margins(x=0.2, y=0.14)
+    ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     style.set_title(ax, title)
     fig.legend(
         *ax.get_legend_handles_labels(), loc="outside lower center", ncols=2
     )
     return set_alt(
-        fig, f"{title}. {ylabel} on logarithmic axes. " + "; ".join(told)
+        fig, f"{title}. {xlabel} against {ylabel}. " + "; ".join(told) + "."
     )

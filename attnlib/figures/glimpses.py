@@ -128,7 +128,8 @@ def retina(image, location, size, scales=1):
 
 def _step_colors(count):
     # Dark ends of the map are lost on dark images: the bright two thirds.
-    return matplotlib.colormaps["plasma"](np.linspace(0.35, 0.95, count))
+    places = [0.8] if count == 1 else np.linspace(0.35, 0.95, count)
+    return matplotlib.colormaps["plasma"](places)
 
 
 def _draw_path(ax, image, locations, size, scales, first=0, total=None):
@@ -159,6 +160,8 @@ def _draw_path(ax, image, locations, size, scales, first=0, total=None):
                     linestyle="-" if scale == 0 else ":",
                 )
             )
+        if (total or len(locations)) == 1:
+            continue  # no order to number
         # Corners in turn, so that two glimpses at one place keep two numbers.
         left, top, side = scale_boxes[0]
         corner = [(0, 0), (1, 0), (1, 1), (0, 1)][step % 4]

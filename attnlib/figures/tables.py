@@ -15,8 +15,6 @@ _CELL = (
 
 
 def _number(value):
-    if isinstance(value, bool):
-        return "holds" if value else "fails"
     return f"{value:.4g}"
 
 
@@ -25,12 +23,20 @@ def _unit(row):
     return f" {unit}" if unit and unit not in ("bool", "ordering") else ""
 
 
+def _is_ordering(row):
+    return row.get("kind") == "ordering" or row.get("value") is None
+
+
 def _paper(row):
-    value = row.get("value")
-    if value is None:
+    if _is_ordering(row):
         return "ordering"
     doubt = "" if row.get("verified", True) else " (unverified)"
-    return f"{_number(value)}{_unit(row)}{doubt}"
+    return f"{_number(row['value'])}{_unit(row)}{doubt}"
+
+
+def _seed_count(row):
+    seeds = (row.get("ours") or {}).get("seeds", 0)
+    return seeds if isinstance(seeds, int) else len(seeds)
 
 
 def _ours(row):
@@ -38,17 +44,16 @@ def _ours(row):
     if not ours:
         return "–"
     mean = ours["mean"]
-    if row.get("value") is None:
+    if _is_ordering(row):
         # An ordering is recorded as true or false per seed.
         return "holds" if mean == 1 else f"holds in {mean:.0%} of seeds"
     std = ours.get("std")
-    spread = "" if std is None else f" ± {std:.2g}"
+    spread = f" ± {std:.2g}" if std else ""
     return f"{_number(mean)}{spread}{_unit(row)}"
 
 
 def _seeds(row):
-    ours = row.get("ours") or {}
-    return str(len(ours["seeds"])) if "seeds" in ours else "–"
+    return str(_seed_count(row) or "–")
 
 
 def _where(row):
@@ -58,11 +63,11 @@ def _where(row):
 
 
 def _what(row):
-    return " · ".join(
-        str(row[key])
-        for key in ("metric", "dataset", "setting")
-        if row.get(key)
-    )
+    metric = row.get("metric")
+    parts = [row.get("dataset"), row.get("setting")]
+    if metric != "ordering":
+        parts.insert(0, metric)
+    return " · ".join(str(part) for part in parts if part) or row["id"]
 
 
 def _source(row):

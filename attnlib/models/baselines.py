@@ -144,9 +144,7 @@ class CropClassifier(keras.Model):
             name="localization",
         )
         self.classifier = small_conv_net(crop, channels, num_classes)
-
-    def build(self, images_shape):
-        # The children are built by their Input layers.
+        # Its two children have Input layers and so their weights already.
         self.built = True
 
     def call(self, images):

@@ -1,0 +1,227 @@
+"""Every figure function: a figure with alternative text, or a clear error."""
+
+import io
+import sys
+
+import matplotlib
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from attnlib import figures
+from attnlib.figures import glimpses, style
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.random((28, 28, 1)).astype("float32")
+PATH = np.array([[0.0, 0.0], [-0.5, 0.5], [0.9, -0.9]])
+WEIGHTS = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]])
+SOURCE, TARGET = ["forty", "two", "</s>"], ["zwei", "und"]
+
+DRAWINGS = {
+    "attention_heatmap": lambda: figures.attention_heatmap(
+        WEIGHTS, SOURCE, TARGET
+    ),
+    "attention_heatmaps": lambda: figures.attention_heatmaps(
+        [(WEIGHTS, SOURCE, TARGET)] * 3, ["a", "b", "c"]
+    ),
+    "glimpse_path": lambda: figures.glimpse_path(IMAGE, PATH, 8, 2),
+    "glimpse_paths": lambda: figures.glimpse_paths(
+        [IMAGE] * 3, np.stack([PATH] * 3), 8, titles=["a", "b", "c"]
+    ),
+    "glimpse_step": lambda: figures.glimpse_step(
+        IMAGE, PATH, 2, 8, 2, probabilities=[0.2, 0.8], labels=["no", "yes"]
+    ),
+    "glimpse_strip": lambda: figures.glimpse_strip(IMAGE, PATH, 8, 2),
+    "sensor_view": lambda: figures.sensor_view(IMAGE, (0.2, 0.2), 4, 2),
+    "scatter_locations": lambda: figures.scatter_locations(
+        np.stack([PATH] * 5), image=IMAGE
+    ),
+    "learning_curve": lambda: figures.learning_curve(
+        {"loss": [3, 2, 1], "val_loss": [3, 2, 2]}
+    ),
+    "line_plot": lambda: figures.line_plot(
+        [1, 2],
+        {"a": [1, 2], "b": [[1, 2], [3, 4]]},
+        "x",
+        "y",
+        "t",
+        vlines={"here": 1.5},
+    ),
+    "accuracy_by_length": lambda: figures.accuracy_by_length(
+        [1, 2, 3], {"with": [99, 98, 97], "without": [99, 50, 1]}
+    ),
+    "bar_chart": lambda: figures.bar_chart({"a": 1.0, "b": 2000.0}, "s", "t"),
+    "cost_curves": lambda: figures.cost_curves(
+        [64, 128], {"a": [1, 4], "b": [2, 2]}, crossovers={"x": (90, 2)}
+    ),
+    "tradeoff": lambda: figures.tradeoff(
+        {"a": ([1, 2], [3, 4], ["p", "q"])}, "x", "y", "t"
+    ),
+    "image_grid": lambda: figures.image_grid([IMAGE] * 3, [1, 2, 3], "t"),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_figure_has_text_and_becomes_an_opaque_picture(name):
+    fig = DRAWINGS[name]()
+    assert isinstance(fig, Figure)
+    assert len(figures.get_alt(fig)) > 20
+    png = figures.to_png(fig, dpi=50)
+    assert png.startswith(b"\x89PNG")
+    pixels = matplotlib.image.imread(io.BytesIO(png))
+    # The corner is background: white, and nothing shines through.
+    np.testing.assert_array_equal(pixels[0, 0], np.ones(pixels.shape[-1]))
+
+
+def test_same_figure_same_bytes():
+    first = figures.to_png(DRAWINGS["bar_chart"]())
+    assert figures.to_png(DRAWINGS["bar_chart"]()) == first
+
+
+def test_every_drawing_function_is_tried():
+    others = {
+        "COLORS", "claims_table", "explorer", "get_alt", "glimpse_animation",
+        "new_figure", "picture", "presets", "set_alt", "show", "styled",
+        "to_png", "use_style",
+    }  # fmt: skip
+    assert set(figures.__all__) - others == set(DRAWINGS)
+
+
+def test_no_global_state_is_left():
+    before = dict(matplotlib.rcParams)
+    for draw in DRAWINGS.values():
+        draw()
+    assert dict(matplotlib.rcParams) == before
+    if "matplotlib.pyplot" in sys.modules:
+        assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+def test_use_style_is_for_figures_of_ones_own():
+    with matplotlib.rc_context():
+        figures.use_style()
+        assert matplotlib.rcParams["savefig.facecolor"] == "white"
+
+
+def test_axes_of_the_caller_are_used():
+    fig = figures.new_figure()
+    ax = fig.add_subplot()
+    drawn = figures.attention_heatmap(WEIGHTS, SOURCE, TARGET, ax=ax)
+    assert drawn is fig and ax.get_xlabel() == "source (read)"
+
+
+def test_heat_map_draws_rows_as_targets():
+    fig = figures.attention_heatmap(WEIGHTS, SOURCE, TARGET)
+    ax = fig.axes[0]
+    assert [t.get_text() for t in ax.get_yticklabels()] == TARGET
+    assert [t.get_text() for t in ax.get_xticklabels()] == SOURCE
+    np.testing.assert_allclose(ax.images[0].get_array(), WEIGHTS)
+    assert "zwei looks at forty" in figures.get_alt(fig)
+    assert "und looks at </s>" in figures.get_alt(fig)
+
+
+def test_dollars_are_dollars():
+    fig = figures.attention_heatmap(
+        [[1.0, 0.0]], ["$5", "$\\x$"], ["$"], title="pay $1 or $2"
+    )
+    figures.to_png(fig)  # as formulas these would not parse
+
+
+@pytest.mark.parametrize("size, scales", [(8, 1), (8, 2), (5, 3), (4, 4)])
+def test_drawn_windows_are_those_of_the_sensor(size, scales):
+    import keras
+
+    from attnlib import ops
+
+    image = RNG.random((23, 31, 2)).astype("float32")
+    locations = RNG.uniform(-1.2, 1.2, (20, 2)).astype("float32")
+    expected = ops.extract_glimpses(
+        np.repeat(image[None], 20, axis=0), locations, size, scales
+    )
+    np.testing.assert_allclose(
+        glimpses.crops(image, locations, size, scales),
+        keras.ops.convert_to_numpy(expected),
+        atol=1e-6,
+    )
+
+
+def test_retina_is_sharp_inside_and_blind_outside():
+    image = RNG.random((64, 64))
+    seen = glimpses.retina(image, [0.0, 0.0], 8, 2)
+    np.testing.assert_allclose(seen[28:36, 28:36], image[28:36, 28:36])
+    assert np.isnan(seen[0, 0])
+    assert np.isfinite(seen).sum() == 16 * 16
+
+
+def test_seeds_become_mean_and_band():
+    fig = figures.line_plot([1, 2], {"a": [[0, 2], [2, 4]]}, "x", "y", "title")
+    ax = fig.axes[0]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [1, 3])
+    assert len(ax.collections) == 1  # the band
+
+
+def test_learning_curve_groups_histories_by_label():
+    rows = [{"loss": [2, 1]}, {"loss": [4, 3]}, {"loss": [9, 9]}]
+    fig = figures.learning_curve(rows, labels=["a", "a", "b"])
+    lines = fig.axes[0].lines
+    np.testing.assert_allclose(lines[0].get_ydata(), [3, 2])
+    np.testing.assert_allclose(lines[1].get_ydata(), [9, 9])
+
+
+NAN = np.array([[np.nan, 1.0]])
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: figures.attention_heatmap(NAN, "ab", "c"), "NaN.*1 of 2"),
+        (lambda: figures.attention_heatmap([[1.0]], "ab", "c"), "to match"),
+        (lambda: figures.attention_heatmap([1.0], "a", "c"), "2 dimension"),
+        (lambda: figures.attention_heatmap([[-1.0]], "a", "c"), "negative"),
+        (lambda: figures.attention_heatmap([["x"]], "a", "c"), "numbers"),
+        (lambda: figures.attention_heatmaps([]), "empty"),
+        (lambda: figures.attention_heatmaps(
+            [(WEIGHTS, SOURCE, TARGET)], ["a", "b"]), "one title"),
+        (lambda: figures.glimpse_path(NAN, PATH, 8), "`image` contains NaN"),
+        (lambda: figures.glimpse_path(IMAGE, [[0, 0, 0]], 8), "glimpses, 2"),
+        (lambda: figures.glimpse_path(IMAGE, NAN, 8), "`locations`.*NaN"),
+        (lambda: figures.glimpse_path(IMAGE, PATH, 0), "at least 1"),
+        (lambda: figures.glimpse_path(np.ones((4, 4, 2)), PATH, 2), "channel"),
+        (lambda: figures.glimpse_paths([IMAGE], np.zeros((2, 3, 2)), 8),
+         "one path an image"),
+        (lambda: figures.glimpse_step(IMAGE, PATH, 4, 8), "between 1 and 3"),
+        (lambda: figures.glimpse_step(
+            IMAGE, PATH, 1, 8, probabilities=[1], labels=["a", "b"]),
+         "one label a class"),
+        (lambda: figures.glimpse_strip(IMAGE, PATH, 8, captions=["a"]),
+         "one caption"),
+        (lambda: figures.scatter_locations(np.zeros((4, 3, 3))), "glimpses"),
+        (lambda: figures.line_plot([1], {}, "x", "y", "t"), "no series"),
+        (lambda: figures.line_plot([1, 2], {"a": [1]}, "x", "y", "t"),
+         "one value a point"),
+        (lambda: figures.learning_curve([]), "empty"),
+        (lambda: figures.learning_curve({"loss": [1]}, "f1"), "no metric 'f1'"),
+        (lambda: figures.learning_curve([{"loss": [1]}], labels=["a", "b"]),
+         "one label"),
+        (lambda: figures.learning_curve([{"loss": [1]}, {"loss": [1, 2]}]),
+         "differ in length"),
+        (lambda: figures.bar_chart({"a": 0.0}, "x", "t", log=True),
+         "positive"),
+        (lambda: figures.cost_curves([1, 2], {"a": [0, 1]}), "positive"),
+        (lambda: figures.cost_curves([1], {}), "no series"),
+        (lambda: figures.tradeoff({"a": ([1], [1, 2], [""])}, "x", "y", "t"),
+         "as many"),
+        (lambda: figures.tradeoff({}, "x", "y", "t"), "no series"),
+        (lambda: figures.image_grid([]), "empty"),
+        (lambda: figures.image_grid([IMAGE], ["a", "b"]), "one title"),
+        (lambda: style.as_array("x", [], 1), "empty"),
+    ],
+)  # fmt: skip
+def test_bad_input_meets_one_clear_error(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match="nothing"):
+        figures.nothing  # noqa: B018
