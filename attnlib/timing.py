@@ -14,6 +14,36 @@ import keras
 from attnlib.ops import checks
 
 
+class Compiled:
+    """A function with one compiled graph per shape of its arguments.
+
+    TensorFlow's own cache would warn of retracing when a function meets many
+    image sizes, which is the point here.
+    """
+
+    def __init__(self, compile_for):
+        self._compile_for = compile_for
+        self._graphs = {}
+
+    def prepare(self, *args):
+        """Compile for arguments like these, without running anything.
+
+        Args:
+            *args: Tensors of the shapes and dtypes to compile for.
+
+        Returns:
+            The compiled graph, a function of such tensors.
+        """
+        key = tuple((tuple(arg.shape), str(arg.dtype)) for arg in args)
+        if key not in self._graphs:
+            self._graphs[key] = self._compile_for(*args)
+        return self._graphs[key]
+
+    def __call__(self, *args):
+        args = [keras.ops.convert_to_tensor(arg) for arg in args]
+        return self.prepare(*args)(*args)
+
+
 def compiled(function):
     """Compile a function of tensors, or a Keras model for inference.
 
@@ -22,12 +52,12 @@ def compiled(function):
             then called with `training=False`.
 
     Returns:
-        A function of the same tensors. On torch it runs eagerly, without
-        recording gradients.
+        A `Compiled` function of the same tensors. On torch it runs eagerly,
+        without recording gradients.
     """
     backend = keras.config.backend()
     if backend == "jax":
-        return _compiled_jax(function)
+        return Compiled(_jax_compiler(function))
     if isinstance(function, keras.Model):
         model = function
 
@@ -35,45 +65,33 @@ def compiled(function):
             return model(*args, training=False)
 
     if backend == "tensorflow":
-        return _compiled_tensorflow(function)
+        import tensorflow as tf
+
+        return Compiled(tf.function(function).get_concrete_function)
     import torch
 
-    return torch.inference_mode()(function)
+    return Compiled(lambda *args: torch.inference_mode()(function))
 
 
-def _compiled_tensorflow(function):
-    import tensorflow as tf
-
-    traced, graphs = tf.function(function), {}
-
-    # One graph a shape, asked for by name: tf.function itself would warn of
-    # retracing when a function meets many image sizes, which is the point.
-    def call(*args):
-        args = [tf.convert_to_tensor(arg) for arg in args]
-        key = tuple((tuple(arg.shape), arg.dtype) for arg in args)
-        if key not in graphs:
-            graphs[key] = traced.get_concrete_function(*args)
-        return graphs[key](*args)
-
-    return call
-
-
-def _compiled_jax(function):
+def _jax_compiler(function):
     import jax
 
     if not isinstance(function, keras.Model):
-        return jax.jit(function)
+        return lambda *args: jax.jit(function).lower(*args).compile()
     model = function
     trained = [v.value for v in model.trainable_variables]
     fixed = [v.value for v in model.non_trainable_variables]
 
-    # As arguments, or the weights would be constants that XLA folds.
-    @jax.jit
+    # Weights are arguments, or they would be constants that XLA folds.
     def call(trained, fixed, *args):
         outputs, _ = model.stateless_call(trained, fixed, *args, training=False)
         return outputs
 
-    return lambda *args: call(trained, fixed, *args)
+    def compile_for(*args):
+        graph = jax.jit(call).lower(trained, fixed, *args).compile()
+        return lambda *args: graph(trained, fixed, *args)
+
+    return compile_for
 
 
 def wait(result):
@@ -145,8 +163,8 @@ def peak_growth(function, *args):
     """Return how much memory the process takes for a call.
 
     Frameworks keep freed memory, so only the first call of its size shows
-    what it needs: measure sizes in rising order, before anything else runs.
-    What a compiler needs is included, a few megabytes.
+    what it needs: measure sizes in rising order, before anything else runs,
+    and `prepare` a compiled function first to leave the compiler out.
 
     Args:
         function: A function, best a `compiled` one.

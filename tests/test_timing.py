@@ -79,6 +79,26 @@ def test_compiled_model_is_in_inference_mode():
     )
 
 
+def test_prepare_compiles_each_shape_once_and_runs_nothing():
+    traces = []
+
+    def function(x):
+        traces.append(tuple(x.shape))
+        return x + 1
+
+    run = timing.compiled(function)
+    small, large = keras.ops.zeros((2, 2)), keras.ops.zeros((3, 3))
+    graph = run.prepare(small)
+    before = len(traces)
+    assert run.prepare(small) is graph
+    run(small)
+    run(small)
+    if keras.config.backend() != "torch":  # eager there
+        assert len(traces) == before
+    assert run.prepare(large) is not graph
+    np.testing.assert_array_equal(np.asarray(run(large)), np.ones((3, 3)))
+
+
 def test_wait_takes_nested_results():
     result = {"a": [keras.ops.zeros(2)], "b": (keras.ops.ones(()),)}
     assert timing.wait(result) is result

@@ -147,7 +147,7 @@ class CropClassifier(keras.Model):
         # Its two children have Input layers and so their weights already.
         self.built = True
 
-    def call(self, images):
+    def call(self, images, training=None):
         side = images.shape[1]
         if images.shape[2] != side or side % self.thumbnail:
             raise ValueError(
