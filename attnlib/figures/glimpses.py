@@ -128,7 +128,7 @@ def retina(image, location, size, scales=1):
 
 def _step_colors(count):
     # Dark ends of the map are lost on dark images: the bright two thirds.
-    places = [0.8] if count == 1 else np.linspace(0.35, 0.95, count)
+    places = [0.8] if count == 1 else np.linspace(0.45, 0.95, count)
     return matplotlib.colormaps["plasma"](places)
 
 
@@ -358,7 +358,7 @@ def glimpse_step(
     left.set_title("the path so far", fontsize=11)
     seen = crops(image, locations[step - 1 : step], size, scales)[0]
     right = fig.add_subplot(grid[0, 1])
-    style.draw_image(right, np.concatenate(list(seen), axis=0))
+    style.draw_image(right, np.concatenate(list(seen), axis=0), frame=True)
     for scale in range(1, scales):
         right.axhline(scale * size - 0.5, color=style.COLORS["orange"])
     right.set_title("what it sees now", fontsize=11)
@@ -412,7 +412,7 @@ def glimpse_strip(
         cell[0].set_title(captions[step], fontsize=11, loc="center")
         for scale in range(scales):
             cell[1 + scale].set_visible(True)
-            style.draw_image(cell[1 + scale], seen[step, scale])
+            style.draw_image(cell[1 + scale], seen[step, scale], frame=True)
             if column == 0:
                 cell[1 + scale].set_ylabel(f"{size * 2**scale} px wide")
     fig.suptitle(title, x=0.01, ha="left")

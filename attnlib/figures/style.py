@@ -156,11 +156,14 @@ def as_image(name, image):
     return np.clip(array, 0.0, 1.0)
 
 
-def draw_image(ax, image):
-    """Draw a picture (from `as_image`) without ticks or grid."""
+def draw_image(ax, image, frame=False):
+    """Draw a picture (from `as_image`) without ticks or grid.
+
+    A frame shows where a picture with white edges ends on the white page.
+    """
     ax.imshow(image, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
     ax.set_xticks([])
     ax.set_yticks([])
     ax.grid(False)
     for spine in ax.spines.values():
-        spine.set_visible(False)
+        spine.set_visible(frame)

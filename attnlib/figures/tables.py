@@ -40,9 +40,14 @@ def _seed_count(row):
 
 
 def _ours(row):
-    ours = row.get("ours")
-    if not ours:
-        return "–"
+    if row.get("ours"):
+        return _result(row, row["ours"])
+    # A run in another profile than the claim's decides nothing.
+    trial = row.get("trial")
+    return f"trial: {_result(row, trial)}" if trial else "–"
+
+
+def _result(row, ours):
     mean = ours["mean"]
     if _is_ordering(row):
         # An ordering is recorded as true or false per seed.
@@ -64,9 +69,9 @@ def _where(row):
 
 def _what(row):
     metric = row.get("metric")
-    parts = [row.get("dataset"), row.get("setting")]
+    parts = [row.get("setting"), row.get("dataset")]
     if metric != "ordering":
-        parts.insert(0, metric)
+        parts.append(metric)
     return " · ".join(str(part) for part in parts if part) or row["id"]
 
 

@@ -142,6 +142,12 @@ def test_claims_table_as_text():
     assert len(text.splitlines()) == 4
 
 
+def test_a_trial_is_shown_as_one():
+    row = ROWS[2] | {"trial": {"mean": 2.024, "std": None, "seeds": [0]}}
+    text = repr(figures.claims_table([row]))
+    assert "trial: 2.024 M" in text and "not run" in text
+
+
 def test_claims_table_as_html():
     text = figures.claims_table(ROWS)._repr_html_()
     reader = only_inline(text)
