@@ -1,9 +1,13 @@
 """An executed notebook as HTML: prose, pictures, and code folded away."""
 
+import base64
+import io
 import re
+from html import unescape
 from pathlib import Path
 
 import nbformat
+from jinja2 import pass_context
 from mistune import HTMLRenderer
 from nbconvert.exporters.templateexporter import TemplateExporter
 from nbconvert.filters.highlight import Highlight2HTML
@@ -11,11 +15,7 @@ from nbconvert.filters.markdown_mistune import (
     IPythonRenderer,
     MarkdownWithMath,
 )
-
-try:  # jinja2 moved it; nbconvert itself does the same
-    from jinja2 import pass_context
-except ImportError:  # pragma: no cover
-    from jinja2 import contextfilter as pass_context
+from PIL import Image
 
 from attnlib.report.mathml import strip_delimiters, to_mathml
 from attnlib.report.offline import clean_fragment
@@ -162,11 +162,15 @@ def _choose_forms(notebook):
     for cell in notebook.cells:
         shown = []
         for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                _append_stream(shown, output)
+                continue
             if "data" in output:
                 forms = [kind for kind in _PRIORITY if kind in output.data]
                 if not forms:
                     continue
                 output.data = {forms[0]: output.data[forms[0]]}
+                output.output_type = "display_data"  # a result is shown alike
                 # One note is enough for a box of controls and its output.
                 if (
                     forms[0] == _WIDGET
@@ -177,6 +181,27 @@ def _choose_forms(notebook):
             shown.append(output)
         if "outputs" in cell:
             cell.outputs = shown
+
+
+# What TensorFlow's C++ side prints before any of its settings apply.
+_NOISE = re.compile(
+    r"^(WARNING: All log messages before absl::InitializeLog"
+    r"|[IW]\d{4} \d\d:\d\d:|[IW]0000 00:00:).*\n?",
+    re.MULTILINE,
+)
+
+
+def _append_stream(shown, output):
+    """Add printed text, to the text before it where there is one."""
+    if output.name == "stderr":
+        output.text = _NOISE.sub("", output.text)
+    if not output.text.strip():
+        return
+    last = shown[-1] if shown else {}
+    if last.get("output_type") == "stream" and last["name"] == output.name:
+        last["text"] += output.text
+    else:
+        shown.append(output)
 
 
 def describe_figures(notebook) -> None:
@@ -215,7 +240,7 @@ _DATA_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
 
 def key_figure(notebook):
-    """Return (base64 PNG, alternative text) of the figure for the front page.
+    """Return (data URL, alternative text) of the figure for the front page.
 
     The cell tagged `key-figure` has it, else the first picture is taken.
 
@@ -243,12 +268,29 @@ def _picture(output):
     data = output.get("data", {})
     if "image/png" in data:
         about = output.get("metadata", {}).get("image/png") or {}
-        return "".join(data["image/png"].split()), about.get("alt", "")
+        return _thumbnail(data["image/png"]), about.get("alt", "")
     html = "".join(data.get("text/html", ""))
     if match := _DATA_PNG.search(html):
         alt = re.search(r'\balt="([^"]*)"', html)
-        return "".join(match[1].split()), alt[1] if alt else ""
+        return _thumbnail(match[1]), unescape(alt[1]) if alt else ""
     return None
+
+
+def _thumbnail(png, width=640):
+    """Return a base64 PNG as a smaller picture, a data URL.
+
+    A picture that Pillow cannot read stays as it is.
+    """
+    png = "".join(png.split())
+    try:
+        picture = Image.open(io.BytesIO(base64.b64decode(png)))
+        picture.thumbnail((width, width))
+        buffer = io.BytesIO()
+        picture.convert("RGB").save(buffer, "WEBP", quality=85)
+    except (OSError, ValueError):
+        return f"data:image/png;base64,{png}"
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/webp;base64,{data}"
 
 
 def read(path):

@@ -3,8 +3,10 @@
 Browsers draw MathML themselves, so a page needs neither a script nor a font.
 """
 
+import contextlib
 import functools
 import html
+import re
 
 
 @functools.cache
@@ -15,6 +17,29 @@ def _converter():
     except ImportError:
         return None
     return LatexToMathML(annotation=True, fancy_error=False)
+
+
+_BIG = re.compile(
+    r"\\[bB]igg?(?P<side>[lr]?)\s*(?P<sign>[()\[\]]|\\[{}]|\\[lr](?:floor|ceil))"
+)
+
+
+def _grow_fences(latex):
+    r"""Write \Big( ... \Big) as \left( ... \right).
+
+    Browsers ignore a fixed size on a parenthesis that carries an exponent.
+    """
+
+    def grow(match):
+        sign = match["sign"]
+        left = match["side"] == "l" or (
+            not match["side"]
+            and sign in ("(", "[", "\\{", "\\lfloor", "\\lceil")
+        )
+        return f"\\{'left' if left else 'right'}{sign}"
+
+    grown = _BIG.sub(grow, latex)
+    return grown if grown.count("\\left") == grown.count("\\right") else latex
 
 
 def to_mathml(latex, block=False) -> str:
@@ -38,10 +63,12 @@ def to_mathml(latex, block=False) -> str:
     latex = latex.strip()
     body = f'<code class="tex">{html.escape(latex)}</code>'
     if (converter := _converter()) is not None:
-        try:
-            body = converter.convert_with_local_state(latex, displaystyle=block)
-        except Exception:  # noqa: S110 - the source is shown instead
-            pass
+        for attempt in dict.fromkeys((_grow_fences(latex), latex)):
+            with contextlib.suppress(Exception):
+                body = converter.convert_with_local_state(
+                    attempt, displaystyle=block
+                )
+                break
     return f'<span class="formula">{body}</span>' if block else body
 
 

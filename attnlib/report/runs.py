@@ -67,7 +67,8 @@ def done(profile) -> list:
     for path in (folder(profile) / "results").glob("*.json"):
         result = jobs.read_result(path)
         if result is not None and split_name(path.stem) is not None:
-            if records := _records(result):
+            records = _records(result)
+            if records or isinstance(result.get("run"), dict):
                 found.append(_run(path.stem, profile, result, records))
     return sorted(found, key=lambda run: sort_key(run["job"]))
 
@@ -90,7 +91,7 @@ def _run(name, profile, result, records):
             (t for t in times if isinstance(t, (int, float))), default=0
         )
     finished = run.get("finished") or max(
-        str(r.get("finished", "")) for r in records
+        (str(r.get("finished", "")) for r in records), default=None
     )
     return {
         "job": name,
@@ -100,7 +101,8 @@ def _run(name, profile, result, records):
         "finished": when(finished),
         "started_at": run.get("started"),
         "finished_at": run.get("finished"),
-        "backend": joined(r.get("backend") for r in records),
+        "backend": joined(r.get("backend") for r in records)
+        or str(run.get("backend", "")),
         "device": joined(r.get("device") for r in records),
         "revision": joined(r.get("revision") for r in records),
         "data": joined(_data(r.get("data")) for r in records),

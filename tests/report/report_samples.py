@@ -78,6 +78,10 @@ def sample_notebook():
         new_output("display_data", {"text/latex": r"$\beta^2$"}),
         new_output("display_data", widget),
         new_output(
+            "execute_result",
+            {"text/html": "<table><tr><td>the result of a cell</td></tr>"},
+        ),
+        new_output(
             "display_data", {"application/javascript": "require(['x'])"}
         ),
     ]

@@ -12,7 +12,7 @@ from report_samples import (
 )
 
 from attnlib import claims, report
-from attnlib.report import pages, runs, scoreboard
+from attnlib.report import exporter, pages, runs, scoreboard
 from attnlib.report.exporter import code_summary, key_figure
 from attnlib.report.mathml import strip_delimiters, to_mathml
 from attnlib.report.offline import clean_fragment
@@ -184,6 +184,7 @@ def test_a_notebook_page_has_formulas_folded_code_and_notes(drawn):
     assert 'class="tex"' not in raw
     assert '<details class="code"><summary>Train or load. (2 lines)' in raw
     assert "Controls live here" in page.text
+    assert "the result of a cell" in page.text
     assert "VBox(children" not in raw and "require(" not in raw
     solution = re.search(r"<details><summary>Solution.*?</details>", raw, re.S)
     assert 'class="highlight"' in solution[0]
@@ -204,6 +205,14 @@ def test_without_any_record_every_claim_is_not_run(reports):
     assert set(page.rows) == {claim.id for claim in claims.load_claims()}
     assert {row["verdict"] for (row,) in page.rows.values()} == {"not run"}
     assert "Nothing has been run yet" in page.text
+
+
+def test_a_smoke_run_without_records_is_listed_as_done(reports):
+    write_result(
+        reports / "smoke", "06-s0", [], {"seconds": 9.0, "backend": "b"}
+    )
+    page = Page(report.build("smoke").read_text("utf-8"))
+    assert "06-s0" in page.text and "9.0 s" in page.text
 
 
 def test_an_unknown_profile_is_an_error(reports):
@@ -342,9 +351,39 @@ def test_the_key_figure_is_the_tagged_one():
 
     assert key_figure(new_notebook()) is None
     plain = new_notebook(cells=[cell("YQ=="), cell("Yg==")])
-    assert key_figure(plain)[0] == "YQ=="
+    assert key_figure(plain)[0] == "data:image/png;base64,YQ=="
     plain.cells[1].metadata["tags"] = ["key-figure"]
-    assert key_figure(plain)[0] == "Yg=="
+    assert key_figure(plain)[0] == "data:image/png;base64,Yg=="
+
+
+def test_big_parentheses_with_an_exponent_grow_with_what_they_hold():
+    assert to_mathml(r"\Big(\frac12\Big)^2") == to_mathml(
+        r"\left(\frac12\right)^2"
+    )
+    assert "<math" in to_mathml(r"\bigl( x")
+
+
+def test_printed_text_is_merged_and_the_log_of_c_libraries_left_out():
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    def printed(text, name="stdout"):
+        return new_output("stream", name=name, text=text)
+
+    noise = (
+        "WARNING: All log messages before absl::InitializeLog() is called\n"
+        "I0000 00:00:1795460090.234850   30678 port.cc:153] oneDNN is on.\n"
+    )
+    outputs = [
+        printed(noise, "stderr"),
+        printed("one\n"),
+        printed("two\n"),
+        printed(noise + "a real warning\n", "stderr"),
+    ]
+    notebook = new_notebook(cells=[new_code_cell("x", outputs=outputs)])
+    html = exporter.render(notebook, ".")
+    assert "absl" not in html and "oneDNN" not in html
+    assert '<pre class="stream">one\ntwo\n</pre>' in html
+    assert '<pre class="stream stderr">a real warning\n</pre>' in html
 
 
 def test_band_picture_stays_inside():

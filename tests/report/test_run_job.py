@@ -178,7 +178,7 @@ def test_the_time_limit_is_for_the_whole_notebook(checkout, tmp_path):
     [
         (None, "recorded no result"),
         ("{", "no sound JSON"),
-        ('{"records": []}', "without any record"),
+        ('{"records": []}', "recorded no result"),
         ("[]", "no sound JSON"),
     ],
 )
@@ -188,6 +188,12 @@ def test_a_job_that_recorded_nothing_is_a_failure(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(run_job.JobError, match=message):
         run_job.collect(path, {})
+
+
+def test_the_smoke_profile_may_have_nothing_to_record(tmp_path):
+    run = {"job": "06-s0"}
+    result = run_job.collect(tmp_path / "none.json", run, required=False)
+    assert result["records"] == [] and result["run"] == run
 
 
 def test_the_record_of_a_fake_is_what_the_runner_expects():
