@@ -33,11 +33,13 @@ class Settings:
 class Motivation(Settings):
     """Notebook 00: cost against image size.
 
-    Sizes are pixels a side; `repeats` is the number of timed calls.
+    Sizes are pixels a side; `repeats` is the number of timed calls and
+    `batch_sizes` are the batches in which small images are timed.
     """
 
     glimpse_sizes: tuple = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
     conv_sizes: tuple = (64, 128, 256, 512, 1024, 2048)
+    batch_sizes: tuple = (1, 8)
     repeats: int = 15
 
 
