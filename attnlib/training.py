@@ -6,8 +6,10 @@ killed training goes on where it stopped and ends, on a CPU, with the very
 weights of an unbroken one.
 """
 
+import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -22,6 +24,17 @@ import numpy as np
 from attnlib import _backend, paths
 
 _FORMAT = 1
+
+# What reading a damaged state file can raise: an empty one, one cut short,
+# one with other bytes inside, one with another content.
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    zipfile.BadZipFile,
+)
 
 
 class TrainingDiverged(RuntimeError):
@@ -86,6 +99,7 @@ class Batches:
         self.seed = seed
         self.transform = transform
         self.sizes = [_checked_size(x, y) for x, y in self.groups]
+        self.pair = _unlike_pair(self.groups)
 
     def epoch(self, number):
         """Return the batches of one epoch as a `keras.utils.PyDataset`."""
@@ -99,7 +113,12 @@ class Batches:
                 for start in range(0, size - width + 1, width)
             )
         shuffled = [plan[i] for i in generator.permutation(len(plan))]
-        return _Epoch(self, number, _every_group_first(shuffled))
+        plan = _every_group_first(shuffled)
+        if self.pair is not None:
+            front = plan[: len(self.groups)]
+            front.sort(key=lambda entry: entry[0] not in self.pair)
+            plan[: len(front)] = front
+        return _Epoch(self, number, plan)
 
 
 class _Epoch(keras.utils.PyDataset):
@@ -161,6 +180,39 @@ def _every_group_first(plan):
     return [plan[i] for i in front] + rest
 
 
+def _unlike_pair(groups):
+    """Return two groups that differ in every size in which any groups do.
+
+    Keras shows TensorFlow two batches: a size that is the same in both is
+    taken for the size in all. None when any two groups will do.
+    """
+    shapes = [
+        [
+            size
+            for array in (*x.values(), *y.values())
+            for size in array.shape[1:]
+        ]
+        for x, y in groups
+    ]
+    varying = [len(set(sizes)) > 1 for sizes in zip(*shapes, strict=True)]
+    unlike = {
+        pair: sum(
+            a != b for a, b in zip(*(shapes[i] for i in pair), strict=True)
+        )
+        for pair in itertools.combinations(range(len(shapes)), 2)
+    }
+    if not unlike or min(unlike.values()) == sum(varying):
+        return None
+    best = max(unlike, key=unlike.get)
+    if unlike[best] < sum(varying) and keras.config.backend() == "tensorflow":
+        raise ValueError(
+            "expected two groups that differ in every size in which any "
+            "groups differ, since TensorFlow looks at two batches only. "
+            f"Received: groups with the sizes {shapes}. Pad one of them"
+        )
+    return best
+
+
 def train_or_load(
     build,
     batches,
@@ -211,8 +263,7 @@ def train_or_load(
     text = json.dumps(identity, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:12]
     folder = paths.cache_dir() / "models" / f"{name}-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / "lock"):
+    with _locked(folder):
         keras.utils.set_random_seed(seed)
         model = build()
         run = _Run(model, folder / "state.npz", identity, device)
@@ -222,6 +273,26 @@ def train_or_load(
     return Training(
         model, run.history, run.seconds, loaded, run.device, str(folder)
     )
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    """Make a folder and keep other processes out of it."""
+    lock = filelock.FileLock(folder / "lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot write {folder}: {error.strerror or error}. Free some "
+            "space there, or set ATTNLIB_CACHE to a folder that can be "
+            "written",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class _Run:
@@ -249,7 +320,7 @@ class _Run:
                     state[f"{i:05d}"] for i in range(len(self._variables()))
                 ]
             self._check(meta, arrays)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             kept = paths.set_aside(self.file)
             warnings.warn(
                 f"the cached training {self.file} is damaged ({error}). It "

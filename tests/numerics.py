@@ -109,3 +109,45 @@ def check_gradients(function, reference, arrays, wrt=None, tolerance=1e-4):
             atol=tolerance,
             err_msg=f"gradient to argument {index}",
         )
+
+
+def variable_gradients(loss, variables):
+    """Return the gradient of a scalar loss to Keras variables, by path.
+
+    Args:
+        loss: Function without arguments, of the variables' present values.
+        variables: List of Keras variables.
+
+    Returns:
+        Dict of NumPy arrays; zeros where no gradient arrives at all.
+    """
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            value = loss()
+        found = tape.gradient(
+            value,
+            [v.value for v in variables],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+    elif backend == "jax":
+        import jax
+
+        def of_values(values):
+            mapping = list(zip(variables, values, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                return loss()
+
+        found = jax.grad(of_values)([v.value for v in variables])
+    else:
+        import torch
+
+        found = torch.autograd.grad(
+            loss(), [v.value for v in variables], materialize_grads=True
+        )
+    return {
+        variable.path: np.asarray(to_numpy(gradient))
+        for variable, gradient in zip(variables, found, strict=True)
+    }

@@ -118,7 +118,11 @@ class RecurrentAttention(keras.Model):
         self.what = dense(units, name="what")
         self.where_hidden = dense(half, "relu", name="where_hidden")
         self.where = dense(units, name="where")
-        self.recurrent = dense(units, name="recurrent")
+        # A core that starts by adding up what it sees bears three times the
+        # learning rate.
+        self.recurrent = dense(
+            units, kernel_initializer="identity", name="recurrent"
+        )
         self.input_projection = dense(units, name="input_projection")
         self.locator_hidden = dense(half, "relu", name="locator_hidden")
         # Glimpses start in the middle and spread as far as reward asks for.
@@ -129,6 +133,12 @@ class RecurrentAttention(keras.Model):
         )
         self.baseline = dense(1, name="baseline")
         self.classifier = dense(self.num_classes, name="classifier")
+        if not self._policy_learns():
+            for layer in (self.locator_hidden, self.locator, self.baseline):
+                layer.trainable = False
+
+    def _policy_learns(self):
+        return self.policy == "learned" and self.num_glimpses > 1
 
     def build(self, images_shape):
         channels = images_shape[-1]
@@ -159,6 +169,8 @@ class RecurrentAttention(keras.Model):
                 f"expected noise of shape (B, {self.num_glimpses}, 2). "
                 f"Received: shape {tuple(noise.shape)}"
             )
+        # In half precision a location would be off by pixels in a large image.
+        noise = ops.cast(noise, "float32")
         state = ops.zeros((batch, self.units), self.compute_dtype)
         location = noise[:, 0]
         if self.policy == "centre":
@@ -213,7 +225,7 @@ class RecurrentAttention(keras.Model):
             `(location, log_prob, baseline)`: shapes (B, 2), (B,), (B,).
         """
         state = ops.stop_gradient(state)
-        mean = self.locator(self.locator_hidden(state))
+        mean = ops.cast(self.locator(self.locator_hidden(state)), "float32")
         baseline = ops.cast(self.baseline(state)[:, 0], "float32")
         if self.policy == "random":
             return noise, ops.zeros_like(baseline), baseline
@@ -222,7 +234,7 @@ class RecurrentAttention(keras.Model):
         sample = ops.stop_gradient(mean + self.location_std * noise)
         # The Gaussian's normaliser is constant: it has no gradient and the
         # reward does not depend on it, so it is left out.
-        deviation = ops.cast(sample - mean, "float32") / self.location_std
+        deviation = (sample - mean) / self.location_std
         log_prob = -0.5 * ops.sum(ops.square(deviation), axis=-1)
         return ops.clip(sample, -1.0, 1.0), log_prob, baseline
 
@@ -231,7 +243,7 @@ class RecurrentAttention(keras.Model):
     ):
         """Return cross-entropy + baseline regression + REINFORCE, a scalar."""
         entropy = keras.losses.sparse_categorical_crossentropy(
-            y, y_pred["logits"], from_logits=True
+            y, ops.cast(y_pred["logits"], "float32"), from_logits=True
         )
         right = ops.equal(
             ops.argmax(y_pred["logits"], axis=-1),
@@ -240,16 +252,12 @@ class RecurrentAttention(keras.Model):
         reward = ops.cast(right, "float32")
         self.error.update_state(1.0 - reward)
         loss = ops.mean(entropy)
-        if self.num_glimpses == 1 or self.policy != "learned":
+        if not self._policy_learns():
             return loss
         baseline = y_pred["baseline"]
         regression = ops.mean(ops.square(baseline - reward[:, None]))
         policy = losses.reinforce_loss(y_pred["log_prob"], reward, baseline)
         return loss + regression + self.policy_weight * ops.mean(policy)
-
-    @property
-    def metrics(self):
-        return [*super().metrics, self.error]
 
     def _check_images(self, images):
         checks.rank("images", images, 4)

@@ -14,7 +14,8 @@ from attnlib.training import Batches, train_or_load
 
 # What the result depends on besides data, seed and the two arguments.
 _RECIPE = (
-    "dataset glimpse_size scales location_std copies batch_size learning_rate"
+    "dataset glimpse_size scales units location_std copies batch_size "
+    "learning_rate"
 ).split()
 
 
@@ -102,6 +103,7 @@ def build(settings, data, num_glimpses, policy, steps):
         glimpse_size=settings.glimpse_size,
         scales=settings.scales,
         num_classes=int(labels.max()) + 1,
+        units=settings.units,
         location_std=settings.location_std,
         policy=policy,
         seed=settings.seed,
@@ -179,17 +181,18 @@ def evaluate(model, images, labels, samples=1, seed=0, batch_size=1000):
         model: A `RecurrentAttention`.
         images: Float array (N, H, W, C) in [0, 1].
         labels: Integer array (N,).
-        samples: Runs per image, at least 1. Their probabilities are averaged
-            for `averaged_error`.
+        samples: Runs per image, at least 1.
         seed: Seed of the locations, which are sampled as in training.
         batch_size: Images looked at together.
 
     Returns:
-        A dict. Of the first run: `error` in percent, `predicted` (N,),
-        `probabilities` (N, classes), `locations` (N, T, 2) and `spread`, the
+        A dict, errors in percent. Of the first run: `error`, `predicted`
+        (N,), `probabilities` (N, classes), `locations` (N, T, 2), `spread`, the
         standard deviation over the images of the locations that the policy
-        chose, averaged over x, y and the steps. With several samples also
-        `averaged_error` in percent.
+        chose, averaged over x, y and the steps. Of all runs: `mean_error`, the
+        mean of their errors, a less noisy estimate of `error`; and
+        `averaged_error`, the error of their averaged probabilities, which is
+        another classifier, as many times as expensive.
 
     Raises:
         ValueError: Images are not finite or not one per label, or `samples`
@@ -203,23 +206,23 @@ def evaluate(model, images, labels, samples=1, seed=0, batch_size=1000):
             f"{len(images)} images and {len(labels)} labels"
         )
     _check_finite(images)
-    total = 0.0
+    total, errors = 0.0, []
     for sample in range(samples):
         noise = draw_noise(model, len(images), [seed, sample])
         probabilities, locations = _run(model, images, noise, batch_size)
         total = total + probabilities
+        errors.append(_error(probabilities, labels))
         if sample == 0:
-            first = probabilities
-            result = {
-                "error": _error(probabilities, labels),
-                "predicted": first.argmax(-1),
-                "probabilities": first,
-                "locations": locations,
-                "spread": spread(locations),
-            }
-    if samples > 1:
-        result["averaged_error"] = _error(total, labels)
-    return result
+            first, places = probabilities, locations
+    return {
+        "error": errors[0],
+        "mean_error": float(np.mean(errors)),
+        "averaged_error": _error(total, labels),
+        "predicted": first.argmax(-1),
+        "probabilities": first,
+        "locations": places,
+        "spread": spread(places),
+    }
 
 
 def spread(locations) -> float:
