@@ -39,6 +39,10 @@ class WordVocabulary:
         _check_sentence(sentence)
         return sentence.split()
 
+    def piece(self, id) -> str:
+        """Return the word of one id."""
+        return self.words[id]
+
     def decode(self, ids) -> str:
         """Return the sentence of some ids; special ones are left out."""
         return " ".join(self.words[i] for i in ids if i > END)
@@ -91,6 +95,10 @@ class SubwordVocabulary:
         """Return the pieces that `encode` numbers."""
         _check_sentence(sentence)
         return self._processor.encode(sentence, out_type=str)
+
+    def piece(self, id) -> str:
+        """Return the piece of one id; a word's first piece starts with ▁."""
+        return self._processor.id_to_piece(int(id))
 
     def decode(self, ids) -> str:
         """Return the sentence of some ids; special ones are left out."""
@@ -154,7 +162,7 @@ def length_buckets(source, target, buckets, maximum=None):
         if maximum is None or max(len(s), len(t) + 1) <= maximum
     ]
     # A stable sort by length keeps the result the same on every machine.
-    pairs.sort(key=lambda pair: (max(len(pair[0]), len(pair[1]) + 1)))
+    pairs.sort(key=lambda pair: max(len(pair[0]), len(pair[1]) + 1))
     edges = np.linspace(0, len(pairs), buckets + 1).astype(int)
     groups = []
     for start, stop in zip(edges[:-1], edges[1:], strict=True):

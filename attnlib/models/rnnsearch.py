@@ -190,7 +190,10 @@ class RNNSearch(keras.Model):
         def embedding(size, name):
             init = keras.initializers.RandomNormal(stddev=scale)
             return keras.layers.Embedding(
-                size, self.embedding_size, embeddings_initializer=init, name=name
+                size,
+                self.embedding_size,
+                embeddings_initializer=init,
+                name=name,
             )
 
         self.target_embedding = embedding(self.target_size, "target_embedding")
@@ -234,9 +237,7 @@ class RNNSearch(keras.Model):
         self.initial.build((None, self.encoder_units))
         self.context_kernel.build((None, memory))
         if self.attention:
-            self.align.build(
-                (None, self.decoder_units), (None, None, memory)
-            )
+            self.align.build((None, self.decoder_units), (None, None, memory))
         else:
             self.summary.build((None, memory))
         features = self.decoder_units + memory + width
@@ -258,6 +259,15 @@ class RNNSearch(keras.Model):
         # inputs of unit variance suit the recurrence.
         embedded = layer(ids) * self.embedding_size**0.5
         return self.dropout(embedded, training=training)
+
+    def embed_target(self, words, training=False):
+        """Return target words as the decoder reads them, shape (..., M).
+
+        Args:
+            words: Integer tensor of any shape.
+            training: Whether dropout is on.
+        """
+        return self._embed(self.target_embedding, words, training)
 
     def encode(self, source, training=False):
         """Read a source sentence.
@@ -287,18 +297,21 @@ class RNNSearch(keras.Model):
 
     def _read(self, gru, embedded, mask, reverse):
         """Run one direction of the encoder, (B, S, E)."""
-        projected = ops.transpose(gru.project(embedded), (1, 0, 2))
-        present = ops.transpose(ops.cast(mask, projected.dtype))[:, :, None]
+        present = ops.cast(mask, embedded.dtype)[:, :, None]
+        # One tensor, because TensorFlow's scan fails on two when the length
+        # is unknown, as it is with buckets of several lengths.
+        inputs = ops.concatenate([gru.project(embedded), present], axis=-1)
+        inputs = ops.transpose(inputs, (1, 0, 2))
 
-        def step(state, inputs):
-            here, keep = inputs
-            state = state + keep * (gru.step(state, here) - state)
+        def step(state, here):
+            keep = here[:, -1:]
+            state = state + keep * (gru.step(state, here[:, :-1]) - state)
             return state, state
 
         first = ops.zeros(
-            (ops.shape(embedded)[0], self.encoder_units), projected.dtype
+            (ops.shape(embedded)[0], self.encoder_units), inputs.dtype
         )
-        _, states = ops.scan(step, first, (projected, present), reverse=reverse)
+        _, states = ops.scan(step, first, inputs, reverse=reverse)
         return ops.transpose(states, (1, 0, 2))
 
     def attend(self, state, memory):
@@ -358,9 +371,7 @@ class RNNSearch(keras.Model):
         checks.rank("source", inputs["source"], 2)
         checks.rank("target", inputs["target"], 2)
         state, memory = self.encode(inputs["source"], training)
-        embedded = self._embed(
-            self.target_embedding, inputs["target"], training
-        )
+        embedded = self.embed_target(inputs["target"], training)
         projected = ops.transpose(self.decoder.project(embedded), (1, 0, 2))
 
         def step(carry, here):
