@@ -74,9 +74,12 @@ def _window(images, centres, size, factor):
     first = ops.arange(batch, dtype="int32")[:, None] * height
     flat = ((first + rows) * width)[:, :, None] + columns[:, None, :]
     pixels = ops.take(
-        ops.reshape(images, (-1, channels)), flat, axis=0
-    )  # (B, side, side, C)
-    pixels = pixels * ops.cast(inside[..., None], images.dtype)
+        ops.reshape(images, (batch * height * width, channels)), flat, axis=0
+    )
+    # The shape is restored since an empty batch loses it on JAX.
+    pixels = ops.reshape(pixels, (batch, side, side, channels))
+    # Not a product: a NaN at the border must not spread outside the image.
+    pixels = ops.where(inside[..., None], pixels, ops.zeros_like(pixels))
     if factor == 1:
         return pixels
     shape = (batch, size, factor, size, factor, channels)

@@ -150,6 +150,12 @@ def test_pixels_outside_the_window_do_not_matter(seed):
     )
 
 
+def test_nan_at_the_border_does_not_spread_outside():
+    images = np.full((1, 6, 6, 1), np.nan, "float32")
+    outside = np.array([[-3, 0]], "float32")
+    assert not to_numpy(extract_glimpses(images, outside, 3, 2)).any()
+
+
 def test_shift_of_image_and_location_cancel():
     images = np.zeros((1, 32, 32, 1), "float32")
     images[:, 10:18, 8:16] = random(1, 8, 8, 1)

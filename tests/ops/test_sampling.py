@@ -89,6 +89,7 @@ def test_grid_equals_reference(size, align_corners):
 
 
 @needs_torch
+@pytest.mark.filterwarnings("ignore:Since version 1.3.0:UserWarning")
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("size", [(3, 5), (1, 4)])
 def test_grid_equals_torch(size, align_corners):
