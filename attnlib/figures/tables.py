@@ -140,7 +140,7 @@ class ClaimsTable:
         caption = html.escape(self.caption)
         return (
             "<div style='overflow-x:auto' tabindex='0' role='region' "
-            f"aria-label='{html.escape(caption, quote=True)}'>"
+            f"aria-label='{caption}'>"
             "<table style='border-collapse:collapse;font-size:.95em;"
             "background:transparent'>"
             f"<caption style='text-align:left;padding:.3em 0'>{caption}"
