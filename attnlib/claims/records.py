@@ -133,8 +133,10 @@ def read_results(profile) -> list[dict]:
     Returns:
         A list of records as `record` wrote them.
     """
-    records = []
+    file, records = _own_records()
     for path in sorted(results_dir(profile).glob("*.json")):
+        if path == file:
+            continue
         try:
             records += _read(path)
         except FileNotFoundError:
@@ -142,6 +144,21 @@ def read_results(profile) -> list[dict]:
         except (ValueError, RecursionError) as error:
             _set_aside(path, error)
     return [r for r in records if r["profile"] == profile]
+
+
+def _own_records():
+    """Return the file that the running job will replace, and its records.
+
+    Under the workflow a job's records lie elsewhere until it has ended; its
+    notebook shows them all the same. `(None, [])` in all other cases.
+    """
+    job = _current
+    if job is None or not job.records:
+        return None, []
+    file = results_dir(job.job.profile) / f"{job.job.name}.json"
+    if result_file(job.job) == file:
+        return None, []
+    return file, list(job.records.values())
 
 
 def _start(notebook, profile, seed, setting, data, explicit):

@@ -239,3 +239,11 @@ def test_the_report_may_add_to_a_file(reports):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"run": {}}))
     assert _row(NIPS)["verdict"] == "reproduced"
     assert records.read_results("paper")[0]["id"] == NIPS
+
+
+def test_a_running_job_sees_what_it_has_recorded(tmp_path, monkeypatch):
+    _record(NIPS, 1.9)  # An earlier run of the same job,
+    _record(NIPS, 1.4, 1)  # and another job.
+    monkeypatch.setenv("ATTNLIB_RESULT_FILE", str(tmp_path / "part.json"))
+    _record(NIPS, 1.2)
+    assert _row(NIPS)["ours"]["values"] == [1.2, 1.4]
