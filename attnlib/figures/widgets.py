@@ -82,6 +82,11 @@ class Explorer(ipywidgets.VBox):
             widget.observe(self._changed, names="value")
         super().__init__([*self.controls.values(), self.message, self.image])
 
+    def __repr__(self):
+        # What pages without a kernel show in the widget's place.
+        names = ", ".join(item.description for item in self.controls.values())
+        return f"[widget: {names}] moves where a kernel runs; see the pictures"
+
     def values(self):
         """The controls' present values, by name."""
         return {name: item.value for name, item in self.controls.items()}

@@ -188,6 +188,7 @@ def test_explorer_redraws_when_a_control_changes():
     explorer.update(value=3, title="First")
     assert explorer.image.value == third
     assert explorer.values() == {"value": 3, "title": "First"}
+    assert repr(explorer).startswith("[widget: value, title]")
 
 
 def test_explorer_draws_once_for_an_update_and_caches():
