@@ -1,5 +1,6 @@
 """Training once: cache, resume to the bit, and everything that may go wrong."""
 
+import contextlib
 import errno
 import json
 import os
@@ -19,6 +20,7 @@ from attnlib.models.ram import RecurrentAttention
 from attnlib.training import Batches, TrainingDiverged, train_or_load
 
 EPOCHS = 4
+PATIENCE_S = 900  # A busy machine takes minutes to import a backend.
 KILLED_IN = 2  # The epoch, from 0, in the middle of which the child dies.
 
 
@@ -128,16 +130,22 @@ class _Slow(Batches):
         return super().epoch(number)
 
 
+@contextlib.contextmanager
 def child(kind):
-    """Start a process that trains; `kind` is the name of a class above."""
+    """A process that trains; `kind` is the name of a class above."""
     root = Path(__file__).parents[1]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, __file__, kind],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 if __name__ == "__main__":
@@ -152,8 +160,8 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
 ):
     unbroken = ram_run(ram_batches())
     monkeypatch.setenv("ATTNLIB_CACHE", str(cache / "killed"))
-    process = child("deadly")
-    out, _ = process.communicate(timeout=300)
+    with child("deadly") as process:
+        out, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGKILL
     assert out.count("ram: epoch") == KILLED_IN
     capsys.readouterr()
@@ -167,13 +175,13 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
 
 
 def test_two_processes_train_once(cache):
-    process = child("slow")
-    deadline = time.monotonic() + 300
-    while not (cache / "begun").exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    waited = ram_run(ram_batches())  # Waits for the other one's lock.
-    out, _ = process.communicate(timeout=300)
+    with child("slow") as process:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (cache / "begun").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        waited = ram_run(ram_batches())  # Waits for the other one's lock.
+        out, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert out.count("ram: epoch") == EPOCHS
     assert waited.loaded and len(waited.history["loss"]) == EPOCHS

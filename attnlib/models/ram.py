@@ -64,13 +64,14 @@ class RecurrentAttention(keras.Model):
     >>> from attnlib.models.ram import RecurrentAttention
     >>> model = RecurrentAttention(num_glimpses=3, glimpse_size=8)
     >>> out = model(np.zeros((2, 28, 28, 1), "float32"))
-    >>> out["logits"].shape, out["locations"].shape
+    >>> tuple(out["logits"].shape), tuple(out["locations"].shape)
     ((2, 10), (2, 3, 2))
 
     Reference:
         Mnih et al. 2014, arXiv:1406.6247. Differs from the paper in: a hidden
-        layer in the location network, tanh on its mean, Adam as optimiser,
-        and the location noise (the paper publishes no value).
+        layer in the location network, tanh on its mean, first locations near
+        the centre, a core that starts as the identity, Adam as optimiser, and
+        the location noise (the paper publishes no value).
     """
 
     def __init__(
