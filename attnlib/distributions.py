@@ -14,7 +14,7 @@ Example:
 >>> from attnlib import distributions
 >>> x = np.array([[0.0, 1.0]], "float32")
 >>> log_prob = distributions.normal_log_prob(x, mean=x, scale=1.0)
->>> np.array(log_prob).round(4).tolist()
+>>> np.array(log_prob, "float64").round(4).tolist()
 [[-0.9189, -0.9189]]
 """
 

@@ -48,7 +48,7 @@ class BahdanauAttention(keras.layers.Layer):
     >>> query = np.ones((2, 5), "float32")
     >>> memory = np.ones((2, 7, 6), "float32")
     >>> context, weights = BahdanauAttention(4)(query, memory)
-    >>> context.shape, weights.shape
+    >>> tuple(context.shape), tuple(weights.shape)
     ((2, 6), (2, 7))
 
     Reference:

@@ -38,7 +38,8 @@ class GlimpseSensor(keras.layers.Layer):
     >>> import numpy as np
     >>> from attnlib.layers import GlimpseSensor
     >>> images = np.ones((2, 28, 28, 1), "float32")
-    >>> GlimpseSensor(8, scales=3)(images, np.zeros((2, 2), "float32")).shape
+    >>> locations = np.zeros((2, 2), "float32")
+    >>> tuple(GlimpseSensor(8, scales=3)(images, locations).shape)
     (2, 3, 8, 8, 1)
 
     Reference:

@@ -124,7 +124,7 @@ class RNNSearch(keras.Model):
     >>> from attnlib.models.rnnsearch import RNNSearch
     >>> model = RNNSearch(20, 30, 8, 16, 16)
     >>> source, target = np.array([[4, 5, 6, 0]]), np.array([[2, 7]])
-    >>> model({"source": source, "target": target}).shape
+    >>> tuple(model({"source": source, "target": target}).shape)
     (1, 2, 30)
 
     Reference:
