@@ -85,9 +85,11 @@ def test_digest_says_which_data(task, tiny):
 
 
 def test_trains_every_model_of_the_profile(task, tiny):
-    trained = translation.train_all(tiny, task)
-    assert list(trained) == list(tiny.models)
-    assert len({t.folder for t in trained.values()}) == 4
+    models = ("search", "encdec-short")
+    trained = translation.train_all(
+        dataclasses.replace(tiny, models=models), task
+    )
+    assert tuple(trained) == models
     for name, training in trained.items():
         assert training.model.attention == name.startswith("search")
 
@@ -162,7 +164,8 @@ def test_read_numbers_says_what_is_wrong(line, message):
     assert len(str(caught.value)) < 200
 
 
-def test_trains_once_then_loads(task, tiny):
+def test_trains_once_then_loads(task, tiny, monkeypatch, tmp_path):
+    monkeypatch.setenv("ATTNLIB_CACHE", str(tmp_path))
     first = translation.train(tiny, task)
     again = translation.train(tiny, task)
     assert not first.loaded and again.loaded
@@ -171,7 +174,6 @@ def test_trains_once_then_loads(task, tiny):
         first.model.get_weights(), again.model.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(a, b)
-    assert translation.train(tiny, task, attention=False).folder != first.folder
 
 
 def test_short_rows(task, tiny):
