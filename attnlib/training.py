@@ -150,13 +150,18 @@ def _named(side):
 
 def _checked_size(x, y):
     sizes = {}
-    for name, array in (*x.items(), *y.items()):
-        sizes[name or "array"] = len(array)
+    sides = [("x", x), ("y", y)]
+    for name, array in (
+        (key or side, array)
+        for side, held in sides
+        for key, array in held.items()
+    ):
+        sizes[name] = len(array)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
             raise ValueError(
                 f"expected finite training data. Received: NaN or infinity in "
-                f"{name or 'the data'}, first in example {bad.argmax()} "
+                f"{name}, first in example {bad.argmax()} "
                 f"({bad.sum()} examples in all). Remove or repair them"
             )
     if len(set(sizes.values())) > 1 or 0 in sizes.values():
@@ -194,6 +199,11 @@ def _unlike_pair(groups):
         ]
         for x, y in groups
     ]
+    if len({len(sizes) for sizes in shapes}) > 1:
+        raise ValueError(
+            "expected groups whose arrays have the same names and ranks. "
+            f"Received: groups with the sizes {shapes}"
+        )
     varying = [len(set(sizes)) > 1 for sizes in zip(*shapes, strict=True)]
     unlike = {
         pair: sum(
@@ -314,7 +324,11 @@ class _Run:
         if not self.file.exists():
             return False
         try:
-            with np.load(self.file, allow_pickle=False) as state:
+            # NumPy leaves a file open that it cannot read: open it here.
+            with (
+                open(self.file, "rb") as file,
+                np.load(file, allow_pickle=False) as state,
+            ):
                 meta = json.loads(state["meta"].tobytes())
                 arrays = [
                     state[f"{i:05d}"] for i in range(len(self._variables()))

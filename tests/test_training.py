@@ -4,11 +4,13 @@ import contextlib
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import types
+import warnings
 from pathlib import Path
 
 import keras
@@ -247,6 +249,16 @@ def test_the_seed_is_set_before_the_model_is_built():
     assert not np.array_equal(weights[0], weights[2])
 
 
+@contextlib.contextmanager
+def told(pattern):
+    """Expect one warning of ours; leave those of Keras to the filters."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", category=UserWarning)
+        yield
+    (warning,) = caught
+    assert re.search(pattern, str(warning.message))
+
+
 def _truncate(file):
     file.write_bytes(file.read_bytes()[:-200])
 
@@ -283,7 +295,7 @@ def test_a_damaged_state_is_set_aside_and_trained_anew(damage):
     good = run()
     file = Path(good.folder, "state.npz")
     damage(file)
-    with pytest.warns(UserWarning, match="state.npz is damaged.*corrupt"):
+    with told("state.npz is damaged.*corrupt"):
         again = run()
     assert not again.loaded
     assert_same_model(good.model, again.model)
@@ -294,7 +306,7 @@ def test_a_damaged_state_is_set_aside_and_trained_anew(damage):
 def test_the_state_of_another_training_is_not_used():
     one, two = run(), run(seed=1)
     os.replace(Path(one.folder, "state.npz"), Path(two.folder, "state.npz"))
-    with pytest.warns(UserWarning, match="belongs to another training"):
+    with told("belongs to another training"):
         again = run(seed=1)
     assert_same_model(two.model, again.model)
 
@@ -491,7 +503,8 @@ def test_x_and_y_stay_together():
 
 
 def test_every_group_comes_early_and_alone():
-    groups = [numbered(40), numbered(9), (np.full((3, 2), 7.0), np.ones(3))]
+    wide = np.full((3, 2), 7.0), np.ones((3, 1))
+    groups = [numbered(40), numbered(9), wide]
     epoch = Batches(groups, 4).epoch(0)
     sizes = [epoch[i][0].shape for i in range(len(epoch))]
     assert sorted(sizes) == [(3, 2)] + [(4, 1)] * 12
@@ -517,7 +530,8 @@ def test_buckets_of_many_sizes_train_together():
         return dict(zip(("source", "target"), x, strict=True)), x[1]
 
     def build():
-        source, target = keras.Input((None,)), keras.Input((None,))
+        source = keras.Input((None,), name="source")
+        target = keras.Input((None,), name="target")
         mean = keras.ops.mean(source, axis=1, keepdims=True)
         scale = keras.layers.Dense(1)(mean)
         model = keras.Model(
@@ -551,6 +565,7 @@ def test_buckets_that_tensorflow_cannot_take_are_named():
         ([numbered(4)], 0, "batch_size of at least 1.*0"),
         ([(np.ones((4, 1)), np.ones(3))], 2, "arrays of one length"),
         ([(np.ones((0, 1)), np.ones(0))], 2, "length of at least 1"),
+        ([numbered(4), (np.ones((4, 1)), np.ones(4))], 2, "names and ranks"),
     ],
 )
 def test_bad_batches_are_named(groups, size, message):
@@ -562,7 +577,9 @@ def test_bad_batches_are_named(groups, size, message):
 def test_images_that_are_not_finite_are_named(bad):
     images = np.zeros((5, 4, 4, 1), "float32")
     images[3, 1, 2] = images[4, 0, 0] = bad
-    with pytest.raises(ValueError, match=r"first in example 3 \(2 examples"):
+    with pytest.raises(
+        ValueError, match=r"infinity in x, first in example 3 \(2 examples"
+    ):
         Batches([(images, np.zeros(5, "int32"))], 2)
     with pytest.raises(ValueError, match="in image, first in example 3"):
         Batches([({"image": images}, np.zeros(5, "int32"))], 2)

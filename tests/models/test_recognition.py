@@ -19,9 +19,8 @@ def _headless(monkeypatch, tmp_path):
 
 def settings(**overrides):
     # One batch an epoch: these tests are about what surrounds training.
-    return profiles.load(
-        "06", "smoke", batch_size=600, copies=0, units=8, **overrides
-    )
+    fixed = {"batch_size": 600, "copies": 0, "units": 8}
+    return profiles.load("06", "smoke", **{**fixed, **overrides})
 
 
 @pytest.fixture(scope="module")
