@@ -15,7 +15,9 @@ SUPPORTED = ("tensorflow", "jax", "torch")
 # What TensorFlow says of itself at every start, whatever its log level is.
 _NOTICE = re.compile(
     r"^(I\d{4} |WARNING: All log messages before absl::InitializeLog"
-    r"|To enable the following instructions:)"
+    r"|To enable the following instructions:"
+    # A machine without a GPU; `device` says so in words where it matters.
+    r"|E\d{4} .*failed call to cuInit)"
 )
 
 
@@ -77,11 +79,11 @@ def choose():
 
 @contextlib.contextmanager
 def without_notices():
-    """Hold back TensorFlow's notices while it is imported.
+    """Hold back TensorFlow's notices while it starts.
 
-    They are written by C++ code before any logging is set up, so the file
-    descriptor itself is redirected for the time of the import. All other lines
-    are written once the block has ended.
+    They are written by C++ code, most before any logging is set up, so the
+    file descriptor itself is redirected for the time of the block. All other
+    lines are written once it has ended.
     """
     try:
         kept = os.dup(2)
@@ -159,9 +161,7 @@ def _gpu_names():
         return [torch.cuda.get_device_name(i) for i in range(count)]
     import tensorflow as tf
 
-    return [
-        tf.config.experimental.get_device_details(gpu).get(
-            "device_name", gpu.name
-        )
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
+    with without_notices():
+        gpus = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details
+    return [details(gpu).get("device_name", gpu.name) for gpu in gpus]

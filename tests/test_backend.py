@@ -128,7 +128,9 @@ def test_only_notices_are_held_back(capfd):
         os.write(2, b"I0000 00:00:1.5 77 port.cc:153] oneDNN is on.\n")
         os.write(2, b"E0000 00:00:1.5 77 cuda.cc:52] no driver\n")
         assert capfd.readouterr().err == ""
-    assert capfd.readouterr().err == "E0000 00:00:1.5 77 cuda.cc:52] no driver\n"
+    assert (
+        capfd.readouterr().err == "E0000 00:00:1.5 77 cuda.cc:52] no driver\n"
+    )
 
 
 def test_lines_survive_a_failing_import(capfd):

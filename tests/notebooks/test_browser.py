@@ -68,8 +68,7 @@ def lab(tmp_path):
         "--IdentityProvider.token=",
         "--LabApp.expose_app_in_browser=True",
         "--LabApp.news_url=",
-        "--LabApp.check_for_updates_class="
-        "jupyterlab.NeverCheckForUpdate",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     with (tmp_path / "lab.log").open("wb") as log:
         server = subprocess.Popen(
@@ -120,7 +119,9 @@ def run_all(page):
         " && w.sessionContext.session && w.sessionContext.session.kernel &&"
         " w.sessionContext.session.kernel.status === 'idle' }"
     )
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.evaluate(
+        "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
+    )
 
 
 def error_output(page):
