@@ -185,7 +185,7 @@ _SETTINGS = {
 # How many seeds a (notebook, profile, setting) gets unless SEEDS says more.
 _SEEDS = {("06", "paper", "g6"): 3}
 
-_TIMEOUT_S = {"smoke": 300, "quick": 1800, "paper": 6 * 3600}
+_TIMEOUT_S = {"smoke": 900, "quick": 1800, "paper": 6 * 3600}
 
 
 @dataclass(frozen=True)
