@@ -48,10 +48,10 @@ class Decoder:
 
     The beam search keeps the `beam_size` best unfinished translations of
     every sentence. A translation is finished when END is among the best
-    `beam_size` continuations of a step, and a sentence is done when
-    `beam_size` of its translations are finished or no other one could still
-    win. With `beam_size=1` that is greedy search. END is no first word, so a
-    translation is never empty.
+    `beam_size` continuations of a step. A sentence is done when no unfinished
+    translation can win any more, or when `beam_size` are finished and the
+    best unfinished one is behind. With `beam_size=1` that is greedy search.
+    END is no first word, so a translation is never empty.
 
     Args:
         model: A built `RNNSearch`.
@@ -261,7 +261,7 @@ class _Search:
                 self._by_sentence(out["values"]),
                 self._by_sentence(out["words"]),
             )
-            self._stop()
+            self._stop(step)
             if np.isneginf(self.scores).all():
                 break
             inputs = {
@@ -330,17 +330,23 @@ class _Search:
         score = log_prob / (step + 1) ** self.length_penalty
         self.finished[i].append((score, log_prob, step, slot, forced))
 
-    def _stop(self):
-        """Give up sentences whose result no further step can change."""
-        best_end = (self.limits + 1.0) ** self.length_penalty
+    def _stop(self, step):
+        """Give up sentences whose result is settled."""
+        now, longest = (
+            length**self.length_penalty
+            for length in (step + 1.0, self.limits + 1.0)
+        )
         for i, done in enumerate(self.finished):
             if len(done) < self.num_best:
                 continue
-            worst = sorted((entry[0] for entry in done), reverse=True)
-            hope = self.scores[i, 0] / best_end[i]
-            if len(done) >= self.beam_size or (
-                hope <= worst[self.num_best - 1]
-            ):
+            kept = sorted((entry[0] for entry in done), reverse=True)
+            worst, ahead = kept[self.num_best - 1], self.scores[i, 0]
+            # The longest translation is punished least, so nothing can win
+            # any more; or there are enough, and the one that leads is behind.
+            # Enough alone would not do: where the model is sure, an early END
+            # is among the best words of every step, far behind the first.
+            enough = len(done) >= self.beam_size
+            if ahead / longest[i] <= worst or (enough and ahead / now <= worst):
                 self.scores[i] = -np.inf
 
     def _best(self, i):

@@ -547,7 +547,7 @@ def compare_lengths(grades, task, settings) -> dict:
         for name, grade in grades.items()
     }
     others = min(v for name, v in beyond.items() if name != "encdec-short")
-    level = {name: values.mean() for name, values in share.items()}
+    level = {name: values.mean() for name, values in exact.items()}
     return {
         "search-at-least-encdec-on-long": (
             bool(margins.size and (margins >= 0).all()),
@@ -567,8 +567,10 @@ def compare_lengths(grades, task, settings) -> dict:
         ),
         "search-short-beats-encdec-long": (
             bool(level["search-short"] > level["encdec"]),
-            "morphemes right, every length weighing the same: search-short "
-            f"{level['search-short']:.0f} %, encdec {level['encdec']:.0f} %",
+            "exact match, every length weighing the same: search-short "
+            f"{level['search-short']:.0f} %, encdec {level['encdec']:.0f} %; "
+            f"morphemes right {share['search-short'].mean():.0f} % and "
+            f"{share['encdec'].mean():.0f} %",
         ),
     }
 

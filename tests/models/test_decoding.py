@@ -158,6 +158,17 @@ def test_order_and_batch_size_change_nothing(decoder, monkeypatch):
         same(first, second)
 
 
+def test_early_ends_far_behind_do_not_stop_the_search():
+    """A sure model: END is always the second best word, at e^-29."""
+    model = make(target_size=6, end=-9.0)
+    kernel, bias = model.output_layer.get_weights()
+    bias[4:] = 20.0, -20.0
+    model.output_layer.set_weights([0 * kernel, bias])
+    (greedy,) = Decoder(model).greedy([[4, 5]], 12)
+    ((best,),) = Decoder(model).beam([[4, 5]], 3, 12)
+    assert best.tokens == greedy.tokens == (4,) * 12
+
+
 def test_length_penalty_favours_longer_translations():
     decoder = Decoder(make(target_size=7))
     random = np.random.default_rng(0)
