@@ -151,6 +151,7 @@ _GLIMPSES = {
         "dataset": "mnist",
         "policies": ("learned",),
         "location_std": 0.1,
+        "samples": 10,
         "epochs": 80,
         "learning_rate": 3e-3,
         "copies": 0,
