@@ -67,11 +67,11 @@ class Translation(Settings):
     decoder_units: int = 64
     dropout: float = 0.0
     label_smoothing: float = 0.0
-    epochs: int = 9
+    epochs: int = 7
     batch_size: int = 64
     learning_rate: float = 6e-3
     warmup_steps: int = 50
-    buckets: int = 4
+    buckets: int = 2
     beam_size: int = 5
 
 
@@ -105,6 +105,7 @@ _TRANSLATION = {
         "short_numbers": 1,
         "held_out": 16,
         "epochs": 1,
+        "models": ("search", "encdec"),
         "buckets": 1,
         "beam_size": 2,
     },

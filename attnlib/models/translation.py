@@ -519,14 +519,16 @@ def compare_lengths(grades, task, settings) -> dict:
     """Decide what the paper says about length, for models of number words.
 
     Args:
-        grades: Dict from `search`, `encdec`, `search-short` and
-            `encdec-short` to what `grade` returned for the test set.
+        grades: Dict from `search`, `encdec` and, if they were trained,
+            `search-short` and `encdec-short` to what `grade` returned for
+            the test set.
         task: The `Task`.
         settings: Its `profiles.Translation`.
 
     Returns:
         Dict from the statement's name to `(holds, note)`; the note has the
-        numbers behind it.
+        numbers behind it. Statements on models that are not there are left
+        out.
     """
     lengths = grades["search"]["length"]
     edges = length_edges(lengths)
@@ -537,17 +539,24 @@ def compare_lengths(grades, task, settings) -> dict:
         }
         for measure in ("exact", "share")
     )
-    long = edges[:-1] > np.median(lengths)
+    found = _compare_with_search(exact, share, edges[:-1] > np.median(lengths))
+    if {"search-short", "encdec-short"} <= set(grades):
+        count = np.array([len(line) for line in task.test["numbers"]])
+        beyond = {
+            name: 100 * grade["share"][count > settings.short_numbers].mean()
+            for name, grade in grades.items()
+        }
+        found.update(_compare_short(exact, share, beyond))
+    return found
+
+
+def _compare_with_search(exact, share, long):
+    """Statements on the models that were trained on all lengths."""
     margins = (exact["search"] - exact["encdec"])[long]
     gap = share["search"] - share["encdec"]
-    rank = scipy.stats.spearmanr(np.arange(len(gap)), gap).statistic
-    count = np.array([len(line) for line in task.test["numbers"]])
-    beyond = {
-        name: 100 * grade["share"][count > settings.short_numbers].mean()
-        for name, grade in grades.items()
-    }
-    others = min(v for name, v in beyond.items() if name != "encdec-short")
-    level = {name: values.mean() for name, values in exact.items()}
+    rank = 0.0
+    if np.ptp(gap) > 0:
+        rank = scipy.stats.spearmanr(np.arange(len(gap)), gap).statistic
     return {
         "search-at-least-encdec-on-long": (
             bool(margins.size and (margins >= 0).all()),
@@ -560,17 +569,27 @@ def compare_lengths(grades, task, settings) -> dict:
             f"rank correlation {rank:.2f}; the gap goes from {gap[0]:.0f} to "
             f"{gap[-1]:.0f} percentage points of morphemes right",
         ),
+    }
+
+
+def _compare_short(exact, share, beyond):
+    """Statements on the models that were trained on short sentences."""
+    others = min(v for name, v in beyond.items() if name != "encdec-short")
+    short, plain = (
+        (exact[name].mean(), share[name].mean())
+        for name in ("search-short", "encdec")
+    )
+    return {
         "encdec-short-collapses-first": (
             bool(beyond["encdec-short"] < others),
             "morphemes right beyond the short sentences: "
             + ", ".join(f"{name} {v:.0f} %" for name, v in beyond.items()),
         ),
         "search-short-beats-encdec-long": (
-            bool(level["search-short"] > level["encdec"]),
+            bool(short[0] > plain[0]),
             "exact match, every length weighing the same: search-short "
-            f"{level['search-short']:.0f} %, encdec {level['encdec']:.0f} %; "
-            f"morphemes right {share['search-short'].mean():.0f} % and "
-            f"{share['encdec'].mean():.0f} %",
+            f"{short[0]:.0f} %, encdec {plain[0]:.0f} %; morphemes right "
+            f"{short[1]:.0f} % and {plain[1]:.0f} %",
         ),
     }
 

@@ -244,6 +244,15 @@ def test_statements_hold_for_results_like_the_papers(task, tiny):
     assert "encdec-short 10 %" in notes[2]
 
 
+def test_statements_on_models_that_are_not_there_are_left_out(task, tiny):
+    grades = made_up_grades(task, {"search": (1, 1), "encdec": (1, 1)})
+    found = translation.compare_lengths(grades, task, tiny)
+    assert {name: holds for name, (holds, _) in found.items()} == {
+        "search-at-least-encdec-on-long": True,
+        "gap-grows-with-length": False,  # there is no gap
+    }
+
+
 def test_statements_fail_for_the_opposite(task, tiny):
     found = translation.compare_lengths(
         made_up_grades(
