@@ -217,7 +217,8 @@ class _Step(keras.Model):
             state, model.decoder.project(embedded), memory
         )
         logits = model.read_out(state, context, embedded)
-        log_probs = ops.log_softmax(logits, axis=-1) + self.forbidden
+        log_probs = ops.log_softmax(logits, axis=-1)
+        log_probs = ops.add(log_probs, self.forbidden)
         values, words = ops.top_k(log_probs, self.width)
         return {
             "state": state,

@@ -203,8 +203,8 @@ class RNNSearch(keras.Model):
             else embedding(self.source_size, "source_embedding")
         )
         self.dropout = keras.layers.Dropout(self.dropout_rate)
-        self.forward = _GRUKernels(self.encoder_units, name="forward")
-        self.backward = _GRUKernels(self.encoder_units, name="backward")
+        self.ahead = _GRUKernels(self.encoder_units, name="forward")
+        self.behind = _GRUKernels(self.encoder_units, name="backward")
         self.initial = keras.layers.Dense(
             self.decoder_units, "tanh", name="initial_state"
         )
@@ -215,7 +215,7 @@ class RNNSearch(keras.Model):
         if self.attention:
             self.align = BahdanauAttention(self.attention_units, name="align")
         else:
-            self.summary = keras.layers.Dense(
+            self.summarize = keras.layers.Dense(
                 2 * self.encoder_units, "tanh", name="summary"
             )
         if self.readout_units:
@@ -232,14 +232,14 @@ class RNNSearch(keras.Model):
         self.source_embedding.build((None, None))
         if not self.tied:
             self.target_embedding.build((None, None))
-        for layer in (self.forward, self.backward, self.decoder):
+        for layer in (self.ahead, self.behind, self.decoder):
             layer.build((None, None, width))
         self.initial.build((None, self.encoder_units))
         self.context_kernel.build((None, memory))
         if self.attention:
             self.align.build((None, self.decoder_units), (None, None, memory))
         else:
-            self.summary.build((None, memory))
+            self.summarize.build((None, memory))
         features = self.decoder_units + memory + width
         if self.readout_units:
             self.readout.build((None, None, features))
@@ -283,14 +283,14 @@ class RNNSearch(keras.Model):
         """
         mask = ops.not_equal(source, PAD)
         embedded = self._embed(self.source_embedding, source, training)
-        ahead = self._read(self.forward, embedded, mask, reverse=False)
-        behind = self._read(self.backward, embedded, mask, reverse=True)
+        ahead = self._read(self.ahead, embedded, mask, reverse=False)
+        behind = self._read(self.behind, embedded, mask, reverse=True)
         state = self.initial(behind[:, 0])
         if not self.attention:
             # Padding leaves a state as it is, so the last column holds the
             # state after the last word.
             ends = ops.concatenate([ahead[:, -1], behind[:, 0]], axis=-1)
-            return state, {"context": self.summary(ends), "mask": mask}
+            return state, {"context": self.summarize(ends), "mask": mask}
         annotations = ops.concatenate([ahead, behind], axis=-1)
         keys = self.align.project(annotations)
         return state, {"annotations": annotations, "keys": keys, "mask": mask}

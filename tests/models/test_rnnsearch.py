@@ -81,7 +81,7 @@ class Reference:
     def annotations(self, words):
         embedded = self.source[words]
         passes = []
-        for layer, step in ((self.model.forward, 1), (self.model.backward, -1)):
+        for layer, step in ((self.model.ahead, 1), (self.model.behind, -1)):
             kernel, bias = self._array(layer)[:2]
             state, states = np.zeros(5), []
             for word in embedded[::step]:
@@ -109,7 +109,7 @@ class Reference:
 
     def context(self, h, state):
         if not self.model.attention:
-            kernel, bias = self._array(self.model.summary)
+            kernel, bias = self._array(self.model.summarize)
             ends = np.concatenate([h[-1, :5], h[0, 5:]])
             return np.tanh(ends @ kernel + bias), np.zeros(len(h))
         w_a, u_a, v_a = self._array(self.model.align)
@@ -160,7 +160,7 @@ def test_tied_model_has_one_matrix():
 
 def test_same_size_but_for_the_alignment_model():
     search, plain = make(True), make(False)
-    extra = search.align.count_params() - plain.summary.count_params()
+    extra = search.align.count_params() - plain.summarize.count_params()
     assert search.count_params() - plain.count_params() == extra
     names = {w.path.split("/", 1)[-1] for w in plain.weights}
     shared = {n for n in names if "summary" not in n}
@@ -309,6 +309,14 @@ def test_keras_file_gives_the_same_model(options, tmp_path):
     loaded = keras.saving.load_model(path)
     np.testing.assert_allclose(to_numpy(loaded(inputs)), wanted, atol=1e-6)
     assert loaded.get_config() == model.get_config()
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_layers_hide_no_method_of_the_model(attention):
+    """A layer named summary would; on torch, forward is one, too."""
+    lines = []
+    make(attention).summary(print_fn=lambda line, **_: lines.append(line))
+    assert "Total params" in "".join(lines)
 
 
 def test_config_has_every_argument():
