@@ -35,6 +35,19 @@ def _configured():
         return None
 
 
+def preferred():
+    """Return the backend to use where `KERAS_BACKEND` names none.
+
+    Returns:
+        That of the user's keras.json, else the first of TensorFlow, JAX and
+        torch that is installed; None without any.
+    """
+    candidates = (_configured(), *SUPPORTED)
+    return next(
+        (n for n in candidates if n in SUPPORTED and _installed(n)), None
+    )
+
+
 def choose():
     """Set `KERAS_BACKEND` when nothing has chosen a backend yet.
 
@@ -58,23 +71,19 @@ def choose():
                 f"Install it with: pip install 'attnlib[{name}]'"
             )
         return
-    configured = _configured()
-    if configured in SUPPORTED and _installed(configured):
-        os.environ["KERAS_BACKEND"] = configured
-        return
-    for name in SUPPORTED:
-        if _installed(name):
-            os.environ["KERAS_BACKEND"] = name
-            if name != SUPPORTED[0]:
-                print(
-                    f"attnlib: TensorFlow is not installed, using {name}",
-                    file=sys.stderr,
-                )
-            return
-    raise ImportError(
-        "attnlib needs a Keras backend and found none. Install one with: pip "
-        "install 'attnlib[tensorflow]' (or attnlib[jax], attnlib[torch])"
-    )
+    name = preferred()
+    if name is None:
+        raise ImportError(
+            "attnlib needs a Keras backend and found none. Install one with: "
+            "pip install 'attnlib[tensorflow]' (or attnlib[jax], "
+            "attnlib[torch])"
+        )
+    os.environ["KERAS_BACKEND"] = name
+    if name not in (SUPPORTED[0], _configured()):
+        print(
+            f"attnlib: TensorFlow is not installed, using {name}",
+            file=sys.stderr,
+        )
 
 
 @contextlib.contextmanager

@@ -262,23 +262,14 @@ def glimpse_paths(
             f"expected one path an image. Received: {len(images)} images, "
             f"{len(locations)} paths"
         )
-    if titles is not None and len(titles) != len(images):
-        raise ValueError(
-            f"expected one title an image ({len(images)}). Received: "
-            f"{len(titles)}"
-        )
-    columns = min(columns, len(images))
-    rows = math.ceil(len(images) / columns)
-    side = 7.0 / columns
-    fig = style.new_figure(7.0, rows * (side + 0.25) + (0.6 if title else 0))
-    axes = fig.subplots(rows, columns, squeeze=False).ravel()
+    fig, axes = style.image_axes(
+        len(images), titles, columns, gap=0.25, head=0.6 if title else 0
+    )
     for index, (image, path) in enumerate(zip(images, locations, strict=True)):
         image, path = _check(image, path, size, scales)
         _draw_path(axes[index], image, path, size, scales)
         if titles is not None:
             axes[index].set_title(str(titles[index]), fontsize=11)
-    for ax in axes[len(images) :]:
-        ax.set_visible(False)
     if title:
         fig.suptitle(title, x=0.01, ha="left")
     return set_alt(

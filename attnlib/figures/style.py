@@ -6,6 +6,7 @@ callback, in a thread or in a test without leaking open windows.
 """
 
 import functools
+import math
 import textwrap
 from pathlib import Path
 
@@ -167,3 +168,35 @@ def draw_image(ax, image, frame=False):
     ax.grid(False)
     for spine in ax.spines.values():
         spine.set_visible(frame)
+
+
+def image_axes(count, titles, columns, gap, head):
+    """Make a figure with a grid of square axes for images.
+
+    Args:
+        count: number of images, at least 1.
+        titles: one short string an image, or None.
+        columns: images side by side.
+        gap: room above each row in inches.
+        head: room above the grid in inches.
+
+    Returns:
+        `(figure, axes)`: a flat array of at least `count` axes, of which
+        those beyond it are hidden.
+
+    Raises:
+        ValueError: there are no images, or not one title for each.
+    """
+    if not count:
+        raise ValueError("`images` is empty: nothing to draw")
+    if titles is not None and len(titles) != count:
+        raise ValueError(
+            f"expected one title an image ({count}). Received: {len(titles)}"
+        )
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    fig = new_figure(7.0, rows * (7.0 / columns + gap) + head)
+    axes = fig.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[count:]:
+        ax.set_visible(False)
+    return fig, axes

@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from attnlib import text
-from attnlib.models.rnnsearch import END, PAD, START, UNKNOWN
 from attnlib.ops import checks
+from attnlib.text import END, PAD, START, UNKNOWN
 
 # Never written: they are no words, and a reader could not see them.
 _FORBIDDEN = (PAD, UNKNOWN, START)

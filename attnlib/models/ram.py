@@ -119,15 +119,15 @@ class RecurrentAttention(keras.Model):
         self.what = dense(units, name="what")
         self.where_hidden = dense(half, "relu", name="where_hidden")
         self.where = dense(units, name="where")
-        # A core that starts by adding up what it sees bears three times the
-        # learning rate.
+        # A core that starts by adding up what it sees bore larger learning
+        # rates on the small digits.
         self.recurrent = dense(
             units, kernel_initializer="identity", name="recurrent"
         )
         self.input_projection = dense(units, name="input_projection")
         self.locator_hidden = dense(half, "relu", name="locator_hidden")
         # Glimpses start in the middle and spread as far as reward asks for.
-        # Wide random places at the start cost 0.6 points of MNIST error.
+        # A wide random start ended worse in a short training on MNIST.
         near_centre = keras.initializers.RandomNormal(stddev=1e-3)
         self.locator = dense(
             2, "tanh", kernel_initializer=near_centre, name="locator"

@@ -5,10 +5,9 @@ from keras import ops
 
 from attnlib.layers import BahdanauAttention
 from attnlib.ops import checks
+from attnlib.text import PAD
 
 VERSION = 1  # Raised when trained results change.
-
-PAD, UNKNOWN, START, END = 0, 1, 2, 3
 
 
 class _GRUKernels(keras.layers.Layer):

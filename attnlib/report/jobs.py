@@ -38,6 +38,9 @@ def _stdlib_module(name):
 
 profiles = _stdlib_module("profiles")
 paths = _stdlib_module("paths")
+_backend = _stdlib_module("_backend")
+
+_NAME = re.compile(r"(\d\d)(?:-(.+))?-s(\d+)")
 
 
 class Files:
@@ -92,6 +95,18 @@ def select(config):
     )
 
 
+def split_name(name):
+    """Return (notebook, setting, seed) of a job's name, None for another.
+
+    Example:
+
+    >>> split_name("06-g6-s0"), split_name("notes")
+    (('06', 'g6', 0), None)
+    """
+    match = _NAME.fullmatch(name)
+    return None if match is None else (match[1], match[2], int(match[3]))
+
+
 def find(name, profile):
     """Return the job of that name, for example `06-g6-s0`.
 
@@ -105,13 +120,13 @@ def find(name, profile):
     Raises:
         ValueError: No notebook, setting or profile of that name.
     """
-    match = re.fullmatch(r"(\d\d)(?:-(.+))?-s(\d+)", name)
-    if match is None:
+    parts = split_name(name)
+    if parts is None:
         raise ValueError(
             "expected a job name like '06-s0' or '06-g6-s0'. "
             f"Received: {name!r}"
         )
-    notebook, setting, seed = match[1], match[2], int(match[3])
+    notebook, setting, seed = parts
     # Asks for the settings only so that an unknown name fails here.
     profiles.load(notebook, profile, seed=seed, setting=setting)
     return profiles.Job(
@@ -121,13 +136,7 @@ def find(name, profile):
 
 def backend() -> str:
     """Return the name of the backend that a job would choose."""
-    chosen = os.environ.get("KERAS_BACKEND")
-    if chosen:
-        return chosen
-    for name in ("tensorflow", "jax", "torch"):
-        if importlib.util.find_spec(name) is not None:
-            return name
-    return "none"
+    return os.environ.get("KERAS_BACKEND") or _backend.preferred() or "none"
 
 
 def library_digest() -> str:

@@ -104,7 +104,7 @@ def _notebooks(profile, failures):
     folder = runs.folder(profile)
     recorded = {run["job"]: run for run in runs.done(profile)}
     names = [p.stem for p in (folder / "notebooks").glob("[0-9]*.ipynb")]
-    names = sorted(filter(runs.split_name, names), key=runs.sort_key)
+    names = sorted(filter(jobs.split_name, names), key=runs.sort_key)
     found, first = [], set()
     for name in names:
         notebook = exporter.read(folder / "notebooks" / f"{name}.ipynb")
@@ -137,7 +137,7 @@ def _notebooks(profile, failures):
 
 def _page(job, page, notebook, run, profile, failure):
     """Return one page's facts, its notebook's cells as HTML among them."""
-    number, setting, seed = runs.split_name(job)
+    number, setting, seed = jobs.split_name(job)
     title = exporter.title(notebook, profiles.NOTEBOOKS.get(number, number))
     figure = exporter.key_figure(notebook)
     return {

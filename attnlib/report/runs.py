@@ -1,7 +1,6 @@
 """What has been run: result files, executed notebooks and failures."""
 
 import json
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,26 +8,10 @@ from attnlib import paths
 from attnlib.report import jobs
 from attnlib.report.scoreboard import humanise
 
-_NAME = re.compile(r"(\d\d)(-.+)?-s(\d+)")
-
-
-def split_name(name):
-    """Return (notebook, setting, seed) of a job's name, None for another.
-
-    Example:
-
-    >>> split_name("06-g6-s0"), split_name("notes")
-    (('06', 'g6', 0), None)
-    """
-    match = _NAME.fullmatch(name)
-    if match is None:
-        return None
-    return match[1], (match[2] or "")[1:] or None, int(match[3])
-
 
 def sort_key(name):
     """Return a key that sorts jobs by notebook, setting and seed."""
-    notebook, setting, seed = split_name(name)
+    notebook, setting, seed = jobs.split_name(name)
     return notebook, setting or "", seed
 
 
@@ -66,7 +49,7 @@ def done(profile) -> list:
     found = []
     for path in (folder(profile) / "results").glob("*.json"):
         result = jobs.read_result(path)
-        if result is not None and split_name(path.stem) is not None:
+        if result is not None and jobs.split_name(path.stem) is not None:
             records = _records(result)
             if records or isinstance(result.get("run"), dict):
                 found.append(_run(path.stem, profile, result, records))
@@ -141,7 +124,7 @@ def failures(profile) -> list:
     """
     found = []
     for path in (folder(profile) / "failed").glob("*.json"):
-        if split_name(path.stem) is None:
+        if jobs.split_name(path.stem) is None:
             continue
         try:
             failure = json.loads(path.read_text("utf-8"))

@@ -8,7 +8,8 @@ import pytest
 
 from attnlib import text
 from attnlib.models.decoding import Decoder
-from attnlib.models.rnnsearch import END, START, UNKNOWN, RNNSearch
+from attnlib.models.rnnsearch import RNNSearch
+from attnlib.text import END, START, UNKNOWN
 
 SOURCES = [[4, 5, 6, 7, 8], [9], [5, 5, 4], [8, 4], [7, 9, 9, 4]]
 

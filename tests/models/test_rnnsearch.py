@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from numerics import to_numpy
 
-from attnlib.models.rnnsearch import END, START, RNNSearch
+from attnlib.models.rnnsearch import RNNSearch
+from attnlib.text import END, START
 from attnlib.training import Batches
 
 BATCH, SOURCE, TARGET = 3, 5, 4
