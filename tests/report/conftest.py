@@ -30,6 +30,7 @@ def checkout(tmp_path):
     (root / "notebooks").mkdir()
     (root / "pyproject.toml").touch()
     for name in (
+        "_backend.py",
         "paths.py",
         "profiles.py",
         "report/jobs.py",
