@@ -80,7 +80,9 @@ class RecurrentGlimpses(Settings):
     """Notebook 06: the recurrent attention model.
 
     `glimpse_counts` are the numbers of glimpses to train with, `policies` are
-    where the glimpses of the largest count may come from.
+    where the glimpses of the largest count may come from. While training, the
+    noise of locations falls from `exploration_std` to `location_std`; 0 means
+    that it stays. `weight_decay` is apart from the gradient, biases excluded.
     """
 
     dataset: str = "digits28"
@@ -91,10 +93,12 @@ class RecurrentGlimpses(Settings):
     scales: int = 1
     units: int = 256
     location_std: float = 0.05
+    exploration_std: float = 0.0
     copies: int = 10
     epochs: int = 30
     batch_size: int = 128
     learning_rate: float = 1e-3
+    weight_decay: float = 0.0
     samples: int = 1
 
 
@@ -148,13 +152,17 @@ _GLIMPSES = {
         "learning_rate": 3e-3,
         "samples": 5,
     },
+    # On 10000 held-out images the noise of locations cost single runs most: it
+    # helps to find a policy and hurts its use, so it falls. Weight decay keeps
+    # the policy from following the noise, image by image.
     "paper": {
         "dataset": "mnist",
         "policies": ("learned",),
-        "location_std": 0.1,
+        "location_std": 0.02,
+        "exploration_std": 0.15,
         "samples": 10,
-        "epochs": 80,
-        "learning_rate": 3e-3,
+        "epochs": 100,
+        "weight_decay": 0.1,
         "copies": 0,
     },
 }

@@ -36,6 +36,10 @@ class RecurrentAttention(keras.Model):
         units: Width of the core, and twice that of the glimpse branches.
         location_std: Standard deviation of the location policy, in [-1, 1]
             coordinates.
+        exploration_std: Standard deviation at the start of training. It falls
+            in a straight line to `location_std` over `exploration_steps`
+            calls in training. None: `location_std` throughout.
+        exploration_steps: Number of those calls, at least 1.
         policy: `"learned"`; `"random"` (uniform locations) or `"centre"`
             (always the middle) for comparison.
         policy_weight: Weight of the REINFORCE term in the loss.
@@ -71,7 +75,8 @@ class RecurrentAttention(keras.Model):
         Mnih et al. 2014, arXiv:1406.6247. Differs from the paper in: a hidden
         layer in the location network, tanh on its mean, first locations near
         the centre, a core that starts as the identity, Adam as optimiser, and
-        the location noise (the paper publishes no value).
+        the location noise, which can fall during training (the paper's is
+        fixed, its value not published).
     """
 
     def __init__(
@@ -82,6 +87,8 @@ class RecurrentAttention(keras.Model):
         num_classes=10,
         units=256,
         location_std=0.05,
+        exploration_std=None,
+        exploration_steps=10000,
         policy="learned",
         policy_weight=0.01,
         seed=None,
@@ -98,13 +105,20 @@ class RecurrentAttention(keras.Model):
                 f"expected policy to be one of {', '.join(POLICIES)}. "
                 f"Received: {policy!r}"
             )
-        if not location_std > 0:
-            raise ValueError(
-                "expected location_std to be positive. Received: "
-                f"{location_std!r}"
-            )
+        for name, std in (
+            ("location_std", location_std),
+            ("exploration_std", exploration_std),
+        ):
+            if std is not None and not 0 < std < float("inf"):
+                raise ValueError(
+                    f"expected {name} to be positive. Received: {std!r}"
+                )
         self.glimpse_size, self.scales = glimpse_size, scales
         self.location_std, self.policy = location_std, policy
+        self.exploration_std = exploration_std
+        self.exploration_steps = checks.positive_integer(
+            "exploration_steps", exploration_steps
+        )
         self.policy_weight, self.seed = policy_weight, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._add_layers()
@@ -142,6 +156,16 @@ class RecurrentAttention(keras.Model):
         return self.policy == "learned" and self.num_glimpses > 1
 
     def build(self, images_shape):
+        if self.exploration_std is not None:
+            # A weight, so that a resumed training goes on where it stopped.
+            self.calls_in_training = self.add_weight(
+                name="calls_in_training",
+                shape=(),
+                dtype="float32",
+                initializer="zeros",
+                trainable=False,
+                autocast=False,  # float16 counts to 2048 only.
+            )
         channels = images_shape[-1]
         half, units = self.what_hidden.units, self.units
         pixels = self.scales * self.glimpse_size**2 * channels
@@ -176,12 +200,15 @@ class RecurrentAttention(keras.Model):
         location = noise[:, 0]
         if self.policy == "centre":
             location = ops.zeros_like(location)
+        std = self._std(training)
         locations, log_probs, baselines = [location], [], []
         for step in range(1, self.num_glimpses + 1):
             state = self.look(images, location, state)
             if step == self.num_glimpses:
                 break
-            location, log_prob, baseline = self.decide(state, noise[:, step])
+            location, log_prob, baseline = self.decide(
+                state, noise[:, step], std
+            )
             locations.append(location)
             log_probs.append(log_prob)
             baselines.append(baseline)
@@ -215,12 +242,24 @@ class RecurrentAttention(keras.Model):
         seen = ops.relu(what + where)
         return ops.relu(self.recurrent(state) + self.input_projection(seen))
 
-    def decide(self, state, noise):
+    def _std(self, training):
+        """Return the standard deviation of this call, and count the call."""
+        if not training or self.exploration_std is None:
+            return self.location_std
+        calls = self.calls_in_training
+        left = ops.maximum(1 - calls / self.exploration_steps, 0)
+        calls.assign(calls + 1)
+        return self.location_std + left * (
+            self.exploration_std - self.location_std
+        )
+
+    def decide(self, state, noise, std=None):
         """Choose the next location from a state.
 
         Args:
             state: State of the core, shape (B, units).
             noise: This step's random numbers, shape (B, 2).
+            std: Standard deviation of the location; None: `location_std`.
 
         Returns:
             `(location, log_prob, baseline)`: shapes (B, 2), (B,), (B,).
@@ -232,10 +271,10 @@ class RecurrentAttention(keras.Model):
             return noise, ops.zeros_like(baseline), baseline
         if self.policy == "centre":
             return ops.zeros_like(noise), ops.zeros_like(baseline), baseline
-        sample = ops.stop_gradient(mean + self.location_std * noise)
-        # The Gaussian's normaliser is constant: it has no gradient and the
-        # reward does not depend on it, so it is left out.
-        deviation = (sample - mean) / self.location_std
+        std = self.location_std if std is None else std
+        sample = ops.stop_gradient(mean + std * noise)
+        # The Gaussian's normaliser has no gradient, so it is left out.
+        deviation = (sample - mean) / std
         log_prob = -0.5 * ops.sum(ops.square(deviation), axis=-1)
         return ops.clip(sample, -1.0, 1.0), log_prob, baseline
 
@@ -280,6 +319,8 @@ class RecurrentAttention(keras.Model):
             "num_classes": self.num_classes,
             "units": self.units,
             "location_std": self.location_std,
+            "exploration_std": self.exploration_std,
+            "exploration_steps": self.exploration_steps,
             "policy": self.policy,
             "policy_weight": self.policy_weight,
             "seed": self.seed,

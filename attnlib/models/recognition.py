@@ -14,8 +14,8 @@ from attnlib.training import Batches, train_or_load
 
 # What the result depends on besides data, seed and the two arguments.
 _RECIPE = (
-    "dataset glimpse_size scales units location_std copies batch_size "
-    "learning_rate"
+    "dataset glimpse_size scales units location_std exploration_std copies "
+    "batch_size learning_rate weight_decay"
 ).split()
 
 
@@ -95,9 +95,11 @@ def build(settings, data, num_glimpses, policy, steps):
         data: A `Data`.
         num_glimpses: Glimpses per image.
         policy: `"learned"`, `"random"` or `"centre"`.
-        steps: Number of updates that the learning rate decays over.
+        steps: Number of updates over which the learning rate and the noise of
+            the locations fall.
     """
     images, labels = data.train
+    steps = max(1, steps)
     model = RecurrentAttention(
         num_glimpses=num_glimpses,
         glimpse_size=settings.glimpse_size,
@@ -105,14 +107,20 @@ def build(settings, data, num_glimpses, policy, steps):
         num_classes=int(labels.max()) + 1,
         units=settings.units,
         location_std=settings.location_std,
+        exploration_std=settings.exploration_std or None,
+        exploration_steps=steps,
         policy=policy,
         seed=settings.seed,
     )
     model.build((None, *images.shape[1:]))
     schedule = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate, max(1, steps)
+        settings.learning_rate, steps
     )
-    model.compile(optimizer=keras.optimizers.Adam(schedule))
+    optimizer = keras.optimizers.Adam(
+        schedule, weight_decay=settings.weight_decay or None
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer=optimizer)
     return model
 
 

@@ -378,6 +378,46 @@ def test_it_learns_one_batch_by_heart():
     assert history["loss"][-1] < history["loss"][0]
 
 
+def test_exploration_falls_in_a_straight_line_and_only_in_training():
+    model = make(exploration_std=0.4, exploration_steps=4)
+    images, _, noise = example(model)
+    state = np.random.default_rng(3).random((6, 12)).astype("float32")
+    still = to_numpy(model.decide(state, noise[:, 1])[0])
+    seen = []
+    for _ in range(6):
+        model(images, noise=noise)  # No training: neither counts nor explores.
+        np.testing.assert_allclose(
+            to_numpy(model.decide(state, noise[:, 1])[0]), still
+        )
+        seen.append(float(to_numpy(model._std(training=True))))
+    np.testing.assert_allclose(seen, [0.4, 0.35, 0.3, 0.25, 0.2, 0.2], 1e-6)
+
+
+def test_exploration_reaches_location_and_log_probability():
+    wide = make(exploration_std=0.4, exploration_steps=4)
+    images, _, noise = example(wide)
+    plain = make(location_std=0.4)
+    for ours, theirs in zip(
+        plain.trainable_variables, wide.trainable_variables, strict=True
+    ):
+        ours.assign(theirs)
+    a = wide(images, noise=noise, training=True)
+    b = plain(images, noise=noise, training=True)
+    for name in a:
+        np.testing.assert_allclose(
+            to_numpy(a[name]), to_numpy(b[name]), atol=1e-5
+        )
+
+
+def test_fit_counts_the_calls_of_training():
+    model = make(exploration_std=0.4, exploration_steps=4)
+    images, labels, _ = example(model)
+    model.compile("adam")
+    model.fit(images, labels, batch_size=3, epochs=2, verbose=0)
+    model.evaluate(images, labels, verbose=0)
+    assert float(to_numpy(model.calls_in_training.value)) == 4
+
+
 def test_keras_round_trip(tmp_path):
     model = make(scales=2, policy_weight=0.2)
     images, _, noise = example(model)
@@ -435,6 +475,8 @@ def test_mixed_precision():
         ({"policy": "center"}, "learned, random, centre.*'center'"),
         ({"location_std": 0}, "location_std.*positive"),
         ({"location_std": float("nan")}, "location_std.*positive"),
+        ({"exploration_std": 0}, "exploration_std.*positive"),
+        ({"exploration_steps": 0}, "exploration_steps"),
     ],
 )
 def test_a_bad_argument_is_named(options, message):
