@@ -458,6 +458,11 @@ def run_environ(python, options, **extra):
         env["PYTHONNOUSERSITE"] = "1"
     env["JUPYTER_PREFER_ENV_PATH"] = "1"
     env.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # glibc returns large arrays to the system after every use; a training
+    # step then spends a third of its time in page faults. Older versions
+    # refuse thresholds above 32 MiB.
+    env.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
+    env.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
     env["KERAS_BACKEND"] = options.backend
     env["ATTNLIB_PROFILE"] = options.profile
     env["ATTNLIB_DEVICE"] = options.device

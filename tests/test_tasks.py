@@ -301,6 +301,14 @@ def test_run_environ_chooses_backend_and_device(monkeypatch):
     assert "MAKEFLAGS" not in env and "ONLY" not in env
 
 
+def test_run_environ_keeps_large_arrays_in_the_heap(monkeypatch):
+    python, options = Path(sys.executable), tasks.parse([], {})
+    env = tasks.run_environ(python, options)
+    assert int(env["MALLOC_MMAP_THRESHOLD_"]) <= 32 * 2**20
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    assert tasks.run_environ(python, options)["MALLOC_TRIM_THRESHOLD_"] == "1"
+
+
 def test_run_environ_shows_the_gpu(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     options = tasks.parse(["DEVICE=gpu"], {})
