@@ -1,5 +1,10 @@
 """Pure functions on tensors, on `keras.ops` only."""
 
+from attnlib.ops.filterbanks import (
+    filterbank_read,
+    filterbank_write,
+    gaussian_filterbank,
+)
 from attnlib.ops.glimpses import extract_glimpses
 from attnlib.ops.sampling import affine_grid, bilinear_sample
 from attnlib.ops.scores import additive_scores, masked_softmax
@@ -9,5 +14,8 @@ __all__ = [
     "affine_grid",
     "bilinear_sample",
     "extract_glimpses",
+    "filterbank_read",
+    "filterbank_write",
+    "gaussian_filterbank",
     "masked_softmax",
 ]
