@@ -8,6 +8,7 @@ from attnlib.ops.filterbanks import (
 from attnlib.ops.glimpses import extract_glimpses
 from attnlib.ops.sampling import affine_grid, bilinear_sample
 from attnlib.ops.scores import additive_scores, masked_softmax
+from attnlib.ops.windows import gaussian_window
 
 __all__ = [
     "additive_scores",
@@ -17,5 +18,6 @@ __all__ = [
     "filterbank_read",
     "filterbank_write",
     "gaussian_filterbank",
+    "gaussian_window",
     "masked_softmax",
 ]

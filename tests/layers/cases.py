@@ -21,6 +21,7 @@ class Case:
         free_axes: Per input, the axes that may be unknown in a graph.
         masked: Inputs whose `<name>_mask` the layer takes.
         convolutions: Whether the layer convolves (no empty batches then).
+        detached: Whether no gradient passes to the first input.
     """
 
     make: Callable
@@ -30,6 +31,7 @@ class Case:
     free_axes: dict = dataclasses.field(default_factory=dict)
     masked: tuple = ()
     convolutions: bool = False
+    detached: bool = False
 
 
 def _random(*shape, seed):
@@ -61,6 +63,18 @@ CASES = {
         free_axes={"memory": (1,)},
         masked=("memory",),
     ),
+    "GaussianWindow": Case(
+        make=lambda **k: layers.GaussianWindow(3, **k),
+        inputs=lambda b: {
+            "state": _random(b, 5, seed=1),
+            "kappa": np.abs(_random(b, 3, seed=2)),
+            "text": 0.3 * _random(b, 6, 4, seed=3),
+        },
+        outputs=((4,), (7,), (3,)),
+        weights=(("kernel", (5, 9)), ("bias", (9,))),
+        free_axes={"text": (1,)},
+        masked=("text",),
+    ),
     "GlimpseSensor": Case(
         make=lambda **k: layers.GlimpseSensor(3, scales=2, **k),
         inputs=lambda b: {
@@ -68,5 +82,20 @@ CASES = {
             "locations": np.tanh(_random(b, 2, seed=2)),
         },
         outputs=((2, 3, 3, 2),),
+    ),
+    "LocationPolicy": Case(
+        make=lambda **k: layers.LocationPolicy(4, std=0.2, **k),
+        inputs=lambda b: {
+            "state": _random(b, 5, seed=1),
+            "noise": _random(b, 2, seed=2),
+        },
+        outputs=((2,), (), (2,)),
+        weights=(
+            ("kernel", (5, 4)),
+            ("bias", (4,)),
+            ("kernel", (4, 2)),
+            ("bias", (2,)),
+        ),
+        detached=True,
     ),
 }
