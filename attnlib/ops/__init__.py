@@ -6,7 +6,13 @@ from attnlib.ops.filterbanks import (
     gaussian_filterbank,
 )
 from attnlib.ops.glimpses import extract_glimpses
-from attnlib.ops.sampling import affine_grid, bilinear_sample
+from attnlib.ops.grids import (
+    affine_grid,
+    invert_affine,
+    projective_grid,
+    tps_grid,
+)
+from attnlib.ops.sampling import bilinear_sample
 from attnlib.ops.scores import additive_scores, masked_softmax
 from attnlib.ops.windows import gaussian_window
 
@@ -19,5 +25,8 @@ __all__ = [
     "filterbank_write",
     "gaussian_filterbank",
     "gaussian_window",
+    "invert_affine",
     "masked_softmax",
+    "projective_grid",
+    "tps_grid",
 ]
