@@ -738,7 +738,15 @@ GENERATED = (
     "wheelhouse",
 )
 CACHES = ("__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".snakemake")
-SOURCES = ("attnlib", "benchmarks", "notebooks", "tests", "tools", "workflow")
+SOURCES = (
+    "attnlib",
+    "benchmarks",
+    "examples",
+    "notebooks",
+    "tests",
+    "tools",
+    "workflow",
+)
 
 
 def clean(options):
