@@ -88,7 +88,8 @@ def choice_log_prob(weights, choice):
     >>> from attnlib.ops import choice_log_prob
     >>> weights = np.array([[0.5, 0.5], [0.0, 0.0]], "float32")
     >>> choice = np.array([[0.0, 1.0], [0.0, 0.0]], "float32")
-    >>> np.array(choice_log_prob(weights, choice)).round(4).tolist()
+    >>> log_prob = np.array(choice_log_prob(weights, choice), "float64")
+    >>> log_prob.round(4).tolist()
     [-0.6931, 0.0]
 
     Reference:
@@ -126,7 +127,8 @@ def attention_entropy(weights):
     >>> import numpy as np
     >>> from attnlib.ops import attention_entropy
     >>> weights = np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]], "float32")
-    >>> np.array(attention_entropy(weights)).round(4).tolist()
+    >>> entropy = np.array(attention_entropy(weights), "float64")
+    >>> entropy.round(4).tolist()
     [0.6931, 0.0]
 
     Reference:

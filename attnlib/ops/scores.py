@@ -155,7 +155,7 @@ def word_guided_scores(words, keys, words_mask=None):
 
     Returns:
         max_t words_t . keys_l, shape (B, L), in the dtype of `words`; 0 where
-        the mask allows no word.
+        no word is allowed.
 
     Raises:
         ValueError: A rank, size or dtype is wrong.
@@ -172,13 +172,9 @@ def word_guided_scores(words, keys, words_mask=None):
     checks.same("widths", words=words.shape[2], keys=keys.shape[2])
     mask = checks.sequence_mask("words", words_mask, words)
     scores = ops.matmul(words, ops.transpose(keys, (0, 2, 1)))  # (B, T, L)
-    if mask is None:
-        return ops.max(scores, axis=1)
-    mask = ops.expand_dims(mask, -1)
-    best = ops.max(_replace(scores, mask, -np.inf), axis=1)
-    return _replace(best, ops.any(mask, axis=1), 0.0)
-
-
-def _replace(x, mask, value):
-    """Return `x` where the mask is True and a number elsewhere."""
-    return ops.where(mask, x, ops.full_like(x, value))
+    if mask is not None:
+        lowest = ops.full_like(scores, -np.inf)
+        scores = ops.where(ops.expand_dims(mask, -1), scores, lowest)
+    # With an initial value, since an empty batch has no maximum elsewhere.
+    best = ops.max(scores, axis=1, initial=-np.inf)
+    return ops.where(best > -np.inf, best, ops.zeros_like(best))

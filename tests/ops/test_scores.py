@@ -346,6 +346,13 @@ def test_word_guided_scores_equal_reference(mask):
     )
 
 
+@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4)])
+def test_word_guided_scores_without_examples_or_words(shape):
+    keys = random(shape[0], 5, 4)
+    found = to_numpy(word_guided_scores(np.ones(shape, "float32"), keys))
+    np.testing.assert_array_equal(found, np.zeros((shape[0], 5)))
+
+
 def test_word_guided_scores_do_not_depend_on_the_order_of_words():
     words, keys = random(3, 3, 4), random(3, 5, 4, seed=1)
     order = [2, 0, 1]
