@@ -13,6 +13,7 @@ from attnlib.ops.filterbanks import (
 from attnlib.ops.glimpses import extract_glimpses
 from attnlib.ops.grids import (
     affine_grid,
+    attention_matrix,
     invert_affine,
     projective_grid,
     tps_grid,
@@ -31,6 +32,7 @@ __all__ = [
     "additive_scores",
     "affine_grid",
     "attention_entropy",
+    "attention_matrix",
     "bilinear_sample",
     "bilinear_scores",
     "choice_log_prob",

@@ -206,3 +206,60 @@ def flag(name, value):
             f"expected {name} to be True or False. Received: {value!r}"
         )
     return value
+
+
+def one_of(name, value, choices):
+    """Return `value` when it is one of the names in `choices`.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(
+            f"expected {name} to be one of {choices}. Received: {value!r}"
+        )
+    return value
+
+
+def positive_integers(name, values, count):
+    """Return `values` as a tuple of `count` integers of at least 1.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    if not isinstance(values, (tuple, list)) or len(values) != count:
+        raise ValueError(
+            f"expected {name} to be {count} integers of at least 1. Received: "
+            f"{values!r}"
+        )
+    return tuple(
+        positive_integer(f"{name}[{i}]", value)
+        for i, value in enumerate(values)
+    )
+
+
+def known_size(name, shape):
+    """Return height and width of a (B, H, W, C) shape.
+
+    Raises:
+        ValueError: One of them is None.
+    """
+    if None in shape[1:3]:
+        raise ValueError(
+            f"expected {name} of known height and width. Received: shape "
+            f"{tuple(shape)}"
+        )
+    return tuple(shape[1:3])
+
+
+def built(layer):
+    """Check that a layer has its weights before a method uses them.
+
+    Raises:
+        ValueError: The layer is not built.
+    """
+    if not layer.built:
+        raise ValueError(
+            f"expected {layer.name} to be built. Received: a layer that was "
+            "never called. Call it or its build() first"
+        )

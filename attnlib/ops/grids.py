@@ -167,6 +167,45 @@ def tps_grid(offsets, height, width, align_corners=False):
     return ops.cast(identity + moved, dtype)
 
 
+def attention_matrix(params):
+    """Return the affine maps of windows with a scale and a place.
+
+    theta = [[s, 0, tx], [0, s, ty]]: a window of s times the image's width
+    and height whose centre is at (tx, ty).
+
+    Args:
+        params: (s, tx, ty), shape (B, 3).
+
+    Returns:
+        Affine maps from output to input coordinates, shape (B, 2, 3), in the
+        dtype of `params`.
+
+    Raises:
+        ValueError: A rank, size or dtype is wrong.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from attnlib.ops import attention_matrix
+    >>> params = np.array([[0.5, 0.25, -0.25]], "float32")
+    >>> np.array(attention_matrix(params))[0].tolist()
+    [[0.5, 0.0, 0.25], [0.0, 0.5, -0.25]]
+
+    Reference:
+        Jaderberg et al. 2015, arXiv:1506.02025, section 3.2, equation 2.
+    """
+    params = checks.floating("params", params)
+    if len(params.shape) != 2 or params.shape[1] != 3:
+        raise ValueError(
+            "expected params to have shape (batch, 3). Received: shape "
+            f"{tuple(params.shape)}"
+        )
+    scale, t_x, t_y = (params[:, i] for i in range(3))
+    zero = ops.zeros_like(scale)
+    theta = ops.stack([scale, zero, t_x, zero, scale, t_y], axis=1)
+    return ops.reshape(theta, (ops.shape(params)[0], 2, 3))
+
+
 def invert_affine(theta):
     """Return the affine maps that undo others.
 
@@ -195,8 +234,8 @@ def invert_affine(theta):
     [2.0, 0.0, -0.5]
 
     Reference:
-        Kuen, Wang and Wang 2016, arXiv:1604.03227, section 3.2 (the inverse
-        spatial transformer).
+        Kuen, Wang and Wang 2016, arXiv:1604.03227 (the inverse spatial
+        transformer).
     """
     theta, dtype = _matrices(theta, 2)
     (a, b, t_x), (c, d, t_y) = (
@@ -206,7 +245,8 @@ def invert_affine(theta):
     scaled = ops.stack(
         [d, -b, b * t_y - d * t_x, -c, a, c * t_x - a * t_y], axis=-1
     )  # (B, 6)
-    reach = ops.max(ops.abs(scaled), axis=-1, keepdims=True)
+    # `initial` lets an empty batch pass.
+    reach = ops.max(ops.abs(scaled), axis=-1, keepdims=True, initial=0)
     far = ops.abs(determinant) * _OUTSIDE <= ops.maximum(reach, 1e-6)
     # The divisor is replaced, not only the quotient: the gradient of an
     # unused x / 0 would be NaN.

@@ -73,10 +73,7 @@ def _check_sampler(images, grid, padding):
     checks.rank("grid", grid, 4)
     checks.same("last axis", grid=grid.shape[3], coordinates=2)
     checks.same("batch sizes", images=images.shape[0], grid=grid.shape[0])
-    if padding not in PADDINGS:
-        raise ValueError(
-            f"expected padding to be one of {PADDINGS}. Received: {padding!r}"
-        )
+    checks.one_of("padding", padding, PADDINGS)
 
 
 def _corners(points, size, padding, align_corners):

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+import keras
 import numpy as np
 
 from attnlib import layers
@@ -132,6 +133,90 @@ CASES = {
             ("bias", (2,)),
         ),
         detached=True,
+    ),
+    "ReadAttention": Case(
+        make=lambda **k: layers.ReadAttention(3, **k),
+        inputs=lambda b: {
+            "images": _random(b, 6, 9, 2, seed=1),
+            "state": 0.5 * _random(b, 5, seed=2),
+        },
+        outputs=((3, 3, 2),),
+        weights=(("kernel", (5, 5)), ("bias", (5,))),
+    ),
+    "SpatialCrop": Case(
+        make=lambda **k: layers.SpatialCrop((3, 4), initial_scale=0.5, **k),
+        inputs=lambda b: {
+            "images": _random(b, 6, 9, 2, seed=1),
+            "state": _random(b, 5, seed=2),
+        },
+        outputs=((3, 4, 2), (2, 3)),
+        weights=(("kernel", (5, 3)), ("bias", (3,))),
+        free_axes={"images": (1, 2)},
+    ),
+    "SpatialPaste": Case(
+        make=lambda **k: layers.SpatialPaste((6, 9), **k),
+        inputs=lambda b: {
+            "patches": _random(b, 3, 4, 2, seed=1),
+            "theta": np.float32([[0.6, 0, 0.2], [0, 0.7, 0]])
+            + 0.1 * _random(b, 2, 3, seed=2),
+        },
+        outputs=((6, 9, 2),),
+        free_axes={"patches": (1, 2)},
+    ),
+    "SpatialTransformer": Case(
+        make=lambda **k: layers.SpatialTransformer(
+            keras.layers.Flatten(name="features"), **k
+        ),
+        inputs=lambda b: {"images": _random(b, 6, 5, 2, seed=1)},
+        outputs=((6, 5, 2),),
+        weights=(("kernel", (60, 6)), ("bias", (6,))),
+    ),
+    "SpatialTransformer, attention": Case(
+        make=lambda **k: layers.SpatialTransformer(
+            keras.layers.GlobalAveragePooling2D(name="features"),
+            "attention",
+            output_size=(3, 4),
+            padding="border",
+            **k,
+        ),
+        inputs=lambda b: {"images": _random(b, 6, 5, 2, seed=1)},
+        outputs=((3, 4, 2),),
+        weights=(("kernel", (2, 3)), ("bias", (3,))),
+        free_axes={"images": (1, 2)},
+    ),
+    "SpatialTransformer, projective": Case(
+        make=lambda **k: layers.SpatialTransformer(
+            keras.layers.Flatten(name="features"),
+            "projective",
+            align_corners=True,
+            **k,
+        ),
+        inputs=lambda b: {"images": _random(b, 4, 5, 1, seed=1)},
+        outputs=((4, 5, 1),),
+        weights=(("kernel", (20, 8)), ("bias", (8,))),
+    ),
+    "SpatialTransformer, tps": Case(
+        make=lambda **k: layers.SpatialTransformer(
+            keras.layers.AveragePooling2D(2, name="features"),
+            "tps",
+            control_points=3,
+            **k,
+        ),
+        inputs=lambda b: {"images": _random(b, 6, 4, 3, seed=1)},
+        outputs=((6, 4, 3),),
+        weights=(("kernel", (18, 18)), ("bias", (18,))),
+        convolutions=True,
+    ),
+    "WriteAttention": Case(
+        make=lambda **k: layers.WriteAttention(3, (6, 5, 2), **k),
+        inputs=lambda b: {"state": 0.5 * _random(b, 4, seed=2)},
+        outputs=((6, 5, 2),),
+        weights=(
+            ("kernel", (4, 5)),
+            ("bias", (5,)),
+            ("kernel", (4, 18)),
+            ("bias", (18,)),
+        ),
     ),
     "OutputAttention": Case(
         make=lambda **k: layers.OutputAttention(4, **k),

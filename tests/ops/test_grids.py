@@ -7,6 +7,7 @@ from numerics import check_gradients, dtype_of, gradients, jit, to_numpy
 
 from attnlib.ops import (
     affine_grid,
+    attention_matrix,
     bilinear_sample,
     invert_affine,
     projective_grid,
@@ -291,7 +292,27 @@ def test_spline_reports_bad_input():
         tps_grid(np.ones((1, 16, 2), "int32"), 3, 3)
 
 
-# invert_affine
+# attention_matrix and invert_affine
+
+
+def test_attention_matrix_scales_and_moves():
+    params = random(3, 3)
+    found = to_numpy(attention_matrix(params))
+    for theta, (s, x, y) in zip(found, params, strict=True):
+        np.testing.assert_array_equal(theta, [[s, 0, x], [0, s, y]])
+    assert tuple(attention_matrix(random(0, 3)).shape) == (0, 2, 3)
+    half = attention_matrix(params.astype("float16"))
+    assert dtype_of(half) == "float16"
+    (gradient,) = gradients(attention_matrix, params)
+    np.testing.assert_array_equal(gradient, [[2, 1, 1]] * 3)
+
+
+def test_attention_matrix_reports_bad_input():
+    for bad in (random(3), random(2, 4), random(2, 3, 1)):
+        with pytest.raises(ValueError, match=r"params.*\(batch, 3\).*Rec"):
+            attention_matrix(bad)
+    with pytest.raises(ValueError, match="params.*floating.*int"):
+        attention_matrix(np.ones((1, 3), "int32"))
 
 
 @given(seed=st.integers(0, 2**31))
