@@ -42,7 +42,7 @@ tasks
   report      run the notebooks and draw reports/PROFILE/index.html
   test        linter, unit tests, doctests, notebooks, browser
   bench       measure training throughput
-  docs        build the documentation
+  docs        draw the API reference, reports/docs/index.html
   wheelhouse  collect wheels for an offline GPU machine that has JAX
   clean       remove environments, caches and generated reports
   lock        compile requirements*.txt from pyproject.toml (for maintainers)
@@ -712,12 +712,9 @@ def bench(options):
 
 
 def docs(options):
-    """Says that there is no documentation to build yet."""
-    raise TaskError(
-        "the documentation is not there yet, nothing was built: read "
-        "README.md, CONTRIBUTING.md and the docstrings",
-        status=2,
-    )
+    """Draws the API reference, reports/docs/index.html."""
+    python, env = prepare(options)
+    return call([python, "-m", "attnlib", "docs"], env)
 
 
 def wheelhouse(options):
@@ -746,7 +743,15 @@ GENERATED = (
     "wheelhouse",
 )
 CACHES = ("__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".snakemake")
-SOURCES = ("attnlib", "benchmarks", "notebooks", "tests", "tools", "workflow")
+SOURCES = (
+    "attnlib",
+    "benchmarks",
+    "examples",
+    "notebooks",
+    "tests",
+    "tools",
+    "workflow",
+)
 
 
 def clean(options):

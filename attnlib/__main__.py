@@ -1,4 +1,4 @@
-"""The command line: `python -m attnlib datasets|claims|report`."""
+"""The command line: `python -m attnlib datasets|claims|report|docs`."""
 
 import argparse
 import sys
@@ -25,6 +25,7 @@ def main(arguments=None) -> int:
     commands = parser.add_subparsers(required=True, metavar="command")
     for module in (datasets, claims, report):
         module.add_parser(commands)
+    report.add_docs_parser(commands)
     options = parser.parse_args(arguments)
     try:
         return options.run(options) or 0

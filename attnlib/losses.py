@@ -1,5 +1,8 @@
 """Losses that Keras does not have, one value per example."""
 
+import math
+from numbers import Real
+
 import keras
 from keras import ops
 
@@ -37,15 +40,16 @@ def doubly_stochastic_penalty(weights, mask=None, target=1.0):
     """
     weights = checks.floating("weights", weights)
     checks.rank("weights", weights, 3)
-    if isinstance(target, bool) or not isinstance(target, (int, float)):
+    real = isinstance(target, Real) and not isinstance(target, bool)
+    if not real or not math.isfinite(target):
         raise ValueError(
-            f"expected target to be a number. Received: {target!r}"
+            f"expected target to be a finite number. Received: {target!r}"
         )
     x = _at_least_float32(weights)
     if mask is not None:
         mask = _step_mask(mask, weights=weights)
         x = ops.where(mask[:, :, None], x, ops.zeros_like(x))
-    missing = target - ops.sum(x, axis=1)  # (B, L)
+    missing = float(target) - ops.sum(x, axis=1)  # (B, L)
     return ops.cast(ops.sum(ops.square(missing), axis=1), weights.dtype)
 
 

@@ -61,6 +61,8 @@ def gradients(function, *arrays, cotangent=None):
 
         tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
         value = total(*tensors)
+        if not value.requires_grad:
+            return [np.zeros_like(a) for a in arrays]
         found = torch.autograd.grad(value, tensors, materialize_grads=True)
     return [np.asarray(to_numpy(g)) for g in found]
 

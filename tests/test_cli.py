@@ -10,7 +10,7 @@ def test_help_names_the_commands(capsys):
         main(["--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    for command in ("datasets", "claims", "report"):
+    for command in ("datasets", "claims", "report", "docs"):
         assert command in text
 
 

@@ -116,7 +116,7 @@ def penalty_reference(weights, mask=None, target=1.0):
     return ((target - weights.sum(1)) ** 2).sum(1)
 
 
-@pytest.mark.parametrize("target", [1.0, 0.25, 2])
+@pytest.mark.parametrize("target", [1.0, 0.25, 2, np.float32(0.5)])
 @pytest.mark.parametrize("lengths", [None, [4, 0, 2]])
 def test_penalty_equals_reference(target, lengths):
     weights = attention(3, 4, 5)
@@ -182,8 +182,9 @@ def test_penalty_reports_bad_input():
         doubly_stochastic_penalty(attention(2, 3, 4), np.ones((2, 3), "int32"))
     with pytest.raises(ValueError, match="batch sizes.*mask: 3"):
         doubly_stochastic_penalty(attention(2, 3, 4), np.ones((3, 3), bool))
-    with pytest.raises(ValueError, match="target.*number.*'1'"):
-        doubly_stochastic_penalty(attention(2, 3, 4), target="1")
+    for target in ("1", None, True, np.nan, np.inf):
+        with pytest.raises(ValueError, match="target.*number.*Received"):
+            doubly_stochastic_penalty(attention(2, 3, 4), target=target)
 
 
 # Divergence from the standard normal

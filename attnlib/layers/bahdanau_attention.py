@@ -3,12 +3,14 @@
 import keras
 from keras import ops
 
+from attnlib.layers.base import AttentionLayer
+from attnlib.layers.initializers import fresh
 from attnlib.ops import checks
 from attnlib.ops.scores import additive_scores, masked_softmax
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
-class BahdanauAttention(keras.layers.Layer):
+class BahdanauAttention(AttentionLayer):
     """Attend to a memory by an additive score of query and memory.
 
     The alignment model of RNNsearch: a small network scores how well each
@@ -73,15 +75,16 @@ class BahdanauAttention(keras.layers.Layer):
 
     def build(self, query_shape, memory_shape):
         _check_shapes(query_shape, memory_shape)
+        checks.widths(query=query_shape, memory=memory_shape)
         self.query_kernel = self.add_weight(
             name="W_a",
             shape=(query_shape[-1], self.units),
-            initializer=self.kernel_initializer,
+            initializer=fresh(self.kernel_initializer),
         )
         self.memory_kernel = self.add_weight(
             name="U_a",
             shape=(memory_shape[-1], self.units),
-            initializer=self.kernel_initializer,
+            initializer=fresh(self.kernel_initializer),
         )
         self.score_vector = self.add_weight(
             name="v_a", shape=(self.units,), initializer=self.score_initializer
@@ -117,13 +120,14 @@ class BahdanauAttention(keras.layers.Layer):
         memory = checks.floating("memory", memory, self.compute_dtype)
         if keys is None:
             keys = self.project(memory)
-        self._check(query, memory, memory_mask, keys)
+        keys = checks.floating("keys", keys, self.compute_dtype)
+        mask = self._check(query, memory, memory_mask, keys)
         single = len(query.shape) == 2
         if single:
             query = ops.expand_dims(query, 1)
         projected = ops.matmul(query, self.query_kernel)  # (B, T, U)
         scores = additive_scores(projected, keys, self.score_vector)
-        mask = None if memory_mask is None else memory_mask[:, None, :]
+        mask = None if mask is None else ops.expand_dims(mask, 1)
         weights = masked_softmax(scores, mask)  # (B, T, S)
         context = ops.matmul(weights, memory)  # (B, T, Dm)
         if single:
@@ -136,16 +140,12 @@ class BahdanauAttention(keras.layers.Layer):
         checks.rank("keys", keys, 3)
         checks.last_axis("query", query, self.query_kernel.shape[0])
         checks.last_axis("memory", memory, self.memory_kernel.shape[0])
-        aligned = {"memory": memory, "keys": keys}
-        if memory_mask is not None:
-            checks.boolean("memory_mask", memory_mask)
-            checks.rank("memory_mask", memory_mask, 2)
-            aligned["memory_mask"] = memory_mask
-        batches = {"query": query, **aligned}
+        batches = {"query": query, "memory": memory, "keys": keys}
         checks.same(
             "batch sizes", **{k: v.shape[0] for k, v in batches.items()}
         )
-        checks.same("lengths", **{k: v.shape[1] for k, v in aligned.items()})
+        checks.same("lengths", memory=memory.shape[1], keys=keys.shape[1])
+        return checks.sequence_mask("memory", memory_mask, memory)
 
     def compute_output_shape(self, query_shape, memory_shape):
         _check_shapes(query_shape, memory_shape)
@@ -165,3 +165,4 @@ class BahdanauAttention(keras.layers.Layer):
 def _check_shapes(query_shape, memory_shape):
     checks.shape_rank("query", query_shape, 2, 3)
     checks.shape_rank("memory", memory_shape, 3)
+    checks.same("batch sizes", query=query_shape[0], memory=memory_shape[0])

@@ -2,12 +2,13 @@
 
 import keras
 
+from attnlib.layers.base import AttentionLayer
 from attnlib.ops import checks
 from attnlib.ops.glimpses import extract_glimpses
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
-class GlimpseSensor(keras.layers.Layer):
+class GlimpseSensor(AttentionLayer):
     """Cut a retina-like glimpse from an image around a location.
 
     The sensor sees `scales` square windows around the location, each twice as

@@ -7,7 +7,7 @@ from attnlib.layers import BahdanauAttention
 from attnlib.ops import checks
 from attnlib.text import PAD
 
-VERSION = 1  # Raised when trained results change.
+VERSION = 2  # Raised when trained results change.
 
 
 class _GRUKernels(keras.layers.Layer):

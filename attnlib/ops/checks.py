@@ -1,6 +1,7 @@
 """Checks of arguments that the ops and layers share."""
 
-from numbers import Integral
+import math
+from numbers import Integral, Real
 
 import keras
 from keras import ops
@@ -42,6 +43,28 @@ def boolean(name, mask):
             f"expected {name} to be boolean (True = use). Received: dtype "
             f"{received}"
         )
+    return mask
+
+
+def sequence_mask(name, mask, tensor):
+    """Return the mask (B, L) of a tensor (B, L, ...); None stays None.
+
+    Args:
+        name: Argument name of the tensor; its mask is `<name>_mask`.
+        mask: Boolean tensor, shape (B, L), or None.
+        tensor: What it masks.
+
+    Raises:
+        ValueError: The mask is not boolean or has another shape.
+    """
+    if mask is None:
+        return None
+    mask_name = f"{name}_mask"
+    mask = boolean(mask_name, mask)
+    rank(mask_name, mask, 2)
+    for axis, what in enumerate(("batch sizes", "lengths")):
+        sizes = {name: tensor.shape[axis], mask_name: mask.shape[axis]}
+        same(what, **sizes)
     return mask
 
 
@@ -122,6 +145,20 @@ def positive_integer(name, value):
     return int(value)
 
 
+def positive_number(name, value):
+    """Return `value` as a float when it is a finite number above 0.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not 0 < value < math.inf:
+        raise ValueError(
+            f"expected {name} to be a positive number. Received: {value!r}"
+        )
+    return float(value)
+
+
 def compute_dtype(dtype):
     """Return the dtype for softmax and log-densities: at least float32."""
     dtype = keras.backend.standardize_dtype(dtype)
@@ -138,4 +175,91 @@ def shape_rank(name, shape, *ranks):
         expected = " or ".join(str(r) for r in ranks)
         raise ValueError(
             f"expected {name} to have rank {expected}. Received: shape {shape}"
+        )
+
+
+def widths(**shapes):
+    """Check that the last axis of each shape is known, to build weights.
+
+    Args:
+        **shapes: Argument name to shape.
+
+    Raises:
+        ValueError: A last axis is None.
+    """
+    for name, shape in shapes.items():
+        if shape[-1] is None:
+            raise ValueError(
+                f"expected the last axis of {name} to be known when the layer "
+                f"is built. Received: shape {tuple(shape)}"
+            )
+
+
+def flag(name, value):
+    """Return `value` when it is True or False.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(
+            f"expected {name} to be True or False. Received: {value!r}"
+        )
+    return value
+
+
+def one_of(name, value, choices):
+    """Return `value` when it is one of the names in `choices`.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(
+            f"expected {name} to be one of {choices}. Received: {value!r}"
+        )
+    return value
+
+
+def positive_integers(name, values, count):
+    """Return `values` as a tuple of `count` integers of at least 1.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    if not isinstance(values, (tuple, list)) or len(values) != count:
+        raise ValueError(
+            f"expected {name} to be {count} integers of at least 1. Received: "
+            f"{values!r}"
+        )
+    return tuple(
+        positive_integer(f"{name}[{i}]", value)
+        for i, value in enumerate(values)
+    )
+
+
+def known_size(name, shape):
+    """Return height and width of a (B, H, W, C) shape.
+
+    Raises:
+        ValueError: One of them is None.
+    """
+    if None in shape[1:3]:
+        raise ValueError(
+            f"expected {name} of known height and width. Received: shape "
+            f"{tuple(shape)}"
+        )
+    return tuple(shape[1:3])
+
+
+def built(layer):
+    """Check that a layer has its weights before a method uses them.
+
+    Raises:
+        ValueError: The layer is not built.
+    """
+    if not layer.built:
+        raise ValueError(
+            f"expected {layer.name} to be built. Received: a layer that was "
+            "never called. Call it or its build() first"
         )

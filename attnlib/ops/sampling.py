@@ -1,4 +1,4 @@
-"""Sampling grids and the bilinear sampler of spatial transformers."""
+"""The bilinear sampler of spatial transformers."""
 
 import keras
 from keras import ops
@@ -6,63 +6,6 @@ from keras import ops
 from attnlib.ops import checks
 
 PADDINGS = ("zeros", "border")
-
-
-def affine_grid(theta, height, width, align_corners=False):
-    """Return where the pixels of an output image lie in the input image.
-
-    Output pixel (x_t, y_t) is read at theta . (x_t, y_t, 1). The grid is
-    computed in at least float32; pass a float32 `theta` in mixed precision,
-    since half precision cannot tell the pixels of a large image apart.
-
-    Args:
-        theta: Affine maps from output to input coordinates, shape (B, 2, 3).
-        height: Height h of the output in pixels, at least 1.
-        width: Width w of the output in pixels, at least 1.
-        align_corners: See Convention.
-
-    Returns:
-        Grid of (x, y) in normalised coordinates, shape (B, h, w, 2), in the
-        dtype of `theta`.
-
-    Raises:
-        ValueError: A rank, size or dtype is wrong.
-
-    Convention:
-        Coordinates are (x, y); with `align_corners=False` -1 and 1 are the
-        outer edges of the border pixels, with True their centres. Equal to
-        torch's `affine_grid`.
-
-    Example:
-
-    >>> import numpy as np
-    >>> from attnlib.ops import affine_grid
-    >>> identity = np.array([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]], "float32")
-    >>> np.array(affine_grid(identity, 1, 2))[0, 0].tolist()
-    [[-0.5, 0.0], [0.5, 0.0]]
-
-    Reference:
-        Jaderberg et al. 2015, arXiv:1506.02025, section 3.2, equation 1.
-    """
-    theta = checks.floating("theta", theta)
-    if len(theta.shape) != 3 or tuple(theta.shape[1:]) != (2, 3):
-        raise ValueError(
-            "expected theta to have shape (batch, 2, 3). Received: shape "
-            f"{tuple(theta.shape)}"
-        )
-    dtype = keras.backend.standardize_dtype(theta.dtype)
-    theta = ops.cast(theta, checks.compute_dtype(dtype))
-    x = _target_axis("width", width, align_corners, theta.dtype)  # (w,)
-    y = _target_axis("height", height, align_corners, theta.dtype)[:, None]
-    # Products of coordinates and entries, not a matrix product, which GPUs
-    # may round to ten bits: half a pixel at 512 pixels.
-    rows = [
-        theta[:, i, 0, None, None] * x
-        + theta[:, i, 1, None, None] * y
-        + theta[:, i, 2, None, None]
-        for i in (0, 1)
-    ]
-    return ops.cast(ops.stack(rows, axis=-1), dtype)
 
 
 def bilinear_sample(images, grid, padding="zeros", align_corners=False):
@@ -125,26 +68,12 @@ def bilinear_sample(images, grid, padding="zeros", align_corners=False):
     return ops.cast(v0 * top + v1 * bottom, dtype)
 
 
-def _target_axis(name, size, align_corners, dtype):
-    """Return the normalised coordinates of the pixels along one axis."""
-    checks.positive_integer(name, size)
-    steps = ops.arange(size, dtype=dtype)
-    if not align_corners:
-        return (2 * steps + 1) / size - 1
-    if size == 1:
-        return ops.zeros((1,), dtype=dtype)
-    return 2 * steps / (size - 1) - 1
-
-
 def _check_sampler(images, grid, padding):
     checks.rank("images", images, 4)
     checks.rank("grid", grid, 4)
     checks.same("last axis", grid=grid.shape[3], coordinates=2)
     checks.same("batch sizes", images=images.shape[0], grid=grid.shape[0])
-    if padding not in PADDINGS:
-        raise ValueError(
-            f"expected padding to be one of {PADDINGS}. Received: {padding!r}"
-        )
+    checks.one_of("padding", padding, PADDINGS)
 
 
 def _corners(points, size, padding, align_corners):

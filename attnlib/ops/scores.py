@@ -1,5 +1,7 @@
 """Attention scores and their normalisation."""
 
+from numbers import Integral
+
 import keras
 import numpy as np
 from keras import ops
@@ -44,8 +46,10 @@ def masked_softmax(scores, mask=None, axis=-1):
     _check_broadcast(mask, scores)
     # Masked scores are replaced before the softmax, so that what they hold
     # cannot turn into NaN, and weights after it, for rows without any entry.
-    lowest = ops.full_like(x, np.finfo("float32").min)
-    weights = _softmax(ops.where(mask, x, lowest), axis)
+    # Allowed ones stay above them even at the end of the range.
+    lowest = float(np.finfo(checks.compute_dtype(dtype)).min)
+    x = ops.where(mask, ops.maximum(x, lowest / 2), ops.full_like(x, lowest))
+    weights = _softmax(x, axis)
     weights = ops.where(mask, weights, ops.zeros_like(weights))
     return ops.cast(weights, dtype)
 
@@ -59,7 +63,8 @@ def _softmax(x, axis):
 
 def _check_axis(axis, scores):
     rank = len(scores.shape)
-    if not isinstance(axis, int) or not -rank <= axis < rank:
+    integer = isinstance(axis, Integral) and not isinstance(axis, bool)
+    if not integer or not -rank <= axis < rank:
         raise ValueError(
             f"expected axis to be an integer from {-rank} to {rank - 1}. "
             f"Received: {axis!r}"
@@ -107,3 +112,69 @@ def additive_scores(query, keys, v):
     checks.same("units", query=query.shape[2], keys=keys.shape[2], v=v.shape[0])
     summed = ops.expand_dims(query, 2) + ops.expand_dims(keys, 1)
     return ops.matmul(ops.tanh(summed), ops.expand_dims(v, 1))[..., 0]
+
+
+def bilinear_scores(query, keys, kernel):
+    """Bilinear score query . W key of every pair.
+
+    Args:
+        query: Queries, shape (B, T, D).
+        keys: Keys, shape (B, S, E).
+        kernel: Matrix W, shape (D, E).
+
+    Returns:
+        Scores, shape (B, T, S), in the dtype of `query`.
+
+    Raises:
+        ValueError: A rank, size or dtype is wrong.
+
+    Reference:
+        You et al. 2016, arXiv:1603.03925, section 3.2.
+    """
+    query = checks.floating("query", query)
+    dtype = keras.backend.standardize_dtype(query.dtype)
+    keys = checks.floating("keys", keys, dtype)
+    kernel = checks.floating("kernel", kernel, dtype)
+    checks.rank("query", query, 3)
+    checks.rank("keys", keys, 3)
+    checks.rank("kernel", kernel, 2)
+    checks.same("batch sizes", query=query.shape[0], keys=keys.shape[0])
+    checks.same("widths", query=query.shape[2], kernel=kernel.shape[0])
+    checks.same("widths", keys=keys.shape[2], kernel=kernel.shape[1])
+    projected = ops.matmul(query, kernel)  # (B, T, E)
+    return ops.matmul(projected, ops.transpose(keys, (0, 2, 1)))
+
+
+def word_guided_scores(words, keys, words_mask=None):
+    """Score every region by the word that fits it best.
+
+    Args:
+        words: Word vectors, shape (B, T, D).
+        keys: Projected regions, shape (B, L, D).
+        words_mask: Boolean tensor, shape (B, T), True = use, or None.
+
+    Returns:
+        max_t words_t . keys_l, shape (B, L), in the dtype of `words`; 0 where
+        no word is allowed.
+
+    Raises:
+        ValueError: A rank, size or dtype is wrong.
+
+    Reference:
+        Xu and Saenko 2016, arXiv:1511.05234, section 3.1.
+    """
+    words = checks.floating("words", words)
+    dtype = keras.backend.standardize_dtype(words.dtype)
+    keys = checks.floating("keys", keys, dtype)
+    checks.rank("words", words, 3)
+    checks.rank("keys", keys, 3)
+    checks.same("batch sizes", words=words.shape[0], keys=keys.shape[0])
+    checks.same("widths", words=words.shape[2], keys=keys.shape[2])
+    mask = checks.sequence_mask("words", words_mask, words)
+    scores = ops.matmul(words, ops.transpose(keys, (0, 2, 1)))  # (B, T, L)
+    if mask is not None:
+        lowest = ops.full_like(scores, -np.inf)
+        scores = ops.where(ops.expand_dims(mask, -1), scores, lowest)
+    # With an initial value, since an empty batch has no maximum elsewhere.
+    best = ops.max(scores, axis=1, initial=-np.inf)
+    return ops.where(best > -np.inf, best, ops.zeros_like(best))

@@ -1,22 +1,17 @@
 """Draws the report: one front page and one page per executed notebook."""
 
-import functools
 import re
 import time
 from pathlib import Path
 
-import jinja2
 from bs4 import BeautifulSoup
 from markupsafe import Markup
 from nbconvert.filters.ansi import ansi2html
-from pygments.formatters import HtmlFormatter
 
-import attnlib
 from attnlib import claims, paths, profiles
 from attnlib.claims.records import revision
 from attnlib.report import exporter, jobs, runs, scoreboard
-
-_HERE = Path(__file__).parent
+from attnlib.report.templating import render, static
 
 _PROFILE_TEXTS = {
     "smoke": "which only proves that everything runs",
@@ -62,38 +57,6 @@ def _remove_old_pages(profile, current):
         if re.match(r"(failed-)?\d\d[_-]", path.name):
             if path.name not in current:
                 path.unlink(missing_ok=True)
-
-
-@functools.cache
-def _environment():
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.globals.update(version=attnlib.__version__, css=_css())
-    return environment
-
-
-def _render(template, **context):
-    return _environment().get_template(template).render(**context)
-
-
-def _static(name):
-    text = (_HERE / "static" / name).read_text("utf-8")
-    return Markup(text)  # noqa: S704 - a file of ours
-
-
-def _css():
-    """Return the style sheet with the colours of code, light and dark."""
-    light = HtmlFormatter(style="default").get_style_defs(".highlight")
-    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
-    code = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
-    # The page's own background suits both.
-    code = re.sub(r"^\.highlight\s*\{[^}]*\}$", "", code, flags=re.MULTILINE)
-    return Markup(code) + _static("report.css")  # noqa: S704
 
 
 # --- Pages of notebooks ------------------------------------------------------
@@ -176,7 +139,7 @@ def _notebook_page(page, found, rows):
     ]
     own = [row for row in rows if row["notebook"] == page["number"]]
     moment = run["finished"] if run else failure["when"] if failure else ""
-    return _render(
+    return render(
         "page.html.j2",
         title=page["title"],
         job=page["job"],
@@ -190,7 +153,7 @@ def _notebook_page(page, found, rows):
         if failure
         else [scoreboard.view(row) for row in own if row["ours"]],
         finished=moment or "at an unknown time",
-        js=_static("notebook.js"),
+        js=static("notebook.js"),
     )
 
 
@@ -218,7 +181,7 @@ def _index(profile, rows, failures, found):
     for failure in failures:
         failure.setdefault("page", "")
         failure["details"] = _traceback(failure["details"])
-    return _render(
+    return render(
         "index.html.j2",
         profile=profile,
         profile_text=_PROFILE_TEXTS.get(profile, ""),
@@ -233,7 +196,7 @@ def _index(profile, rows, failures, found):
         runs_text=_runs_text(listed),
         environment=_environment_table(listed),
         drawn=runs.when(time.time()),
-        js=_static("report.js"),
+        js=static("report.js"),
     )
 
 

@@ -139,8 +139,35 @@ def test_mask_of_the_query_travels_with_the_outputs():
         np.testing.assert_array_equal(to_numpy(mask), ids != 0)
 
 
+def test_projections_of_one_shape_start_different():
+    """Equal ones would score s + h, whatever query and memory mean."""
+    layer = BahdanauAttention(4)
+    layer.build((None, 5), (None, None, 5))
+    w_a, u_a, _ = layer.get_weights()
+    assert (w_a != u_a).any()
+
+
+def test_a_mask_may_be_a_list():
+    layer, query, memory = built(), random(3, 2, 5), random(3, 4, 7, seed=9)
+    found = to_numpy(layer(query, memory, memory_mask=MASK.tolist()))
+    expected = to_numpy(layer(query, memory, memory_mask=MASK))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_shapes_that_cannot_be_built():
+    layer = BahdanauAttention(4)
+    with pytest.raises(ValueError, match="last axis of query.*known"):
+        layer.build((2, None), (2, 4, 7))
+    with pytest.raises(ValueError, match="last axis of memory.*known"):
+        layer.build((2, 5), (2, 4, None))
+    for method in (layer.build, layer.compute_output_shape):
+        with pytest.raises(ValueError, match="batch sizes.*memory: 3"):
+            method((2, 5), (3, 4, 7))
+
+
 def test_reports_bad_input():
-    for units in (0, -1, 2.5, "4", None, True):
+    for units in (0, -1, 2.5, "4", None, True, np.nan):
         with pytest.raises(ValueError, match="units.*at least 1.*Received"):
             BahdanauAttention(units)
     query, memory = random(2, 3, 5), random(2, 4, 7)
@@ -152,6 +179,11 @@ def test_reports_bad_input():
         built()(query, memory, keys=random(2, 4))
     with pytest.raises(ValueError, match="lengths.*keys: 5"):
         built()(query, memory, keys=random(2, 5, 4))
+    with pytest.raises(ValueError, match="batch sizes.*keys: 1"):
+        built()(query, memory, keys=random(1, 4, 4))
+    for shape in ((2, 1), (1, 4), (2, 4, 1)):
+        with pytest.raises(ValueError, match="memory_mask"):
+            built()(query, memory, np.ones(shape, bool))
     with pytest.raises(ValueError, match="units.*keys: 3"):
         built()(query, memory, keys=random(2, 4, 3))
     with pytest.raises(ValueError, match="keys.*floating"):

@@ -7,15 +7,23 @@ import keras
 import numpy as np
 import pytest
 from cases import CASES
-from numerics import dtype_of, to_numpy
+from numerics import dtype_of, to_numpy, variable_gradients
 
 pytestmark = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 FREE = "symbolic"
 
 
 def call(layer, inputs, **options):
-    """Call a layer with tensors by position; return a tuple of outputs."""
-    out = layer(*inputs.values(), **options)
+    """Call a layer with tensors by position; return a tuple of outputs.
+
+    Those behind a mask in the layer's signature are passed by name.
+    """
+    names = list(inspect.signature(layer.call).parameters)
+    pairs = zip(names, inputs, strict=False)
+    count = sum(one == other for one, other in pairs)
+    values = list(inputs.values())[:count]
+    named = {name: inputs[name] for name in list(inputs)[count:]}
+    out = layer(*values, **named, **options)
     return tuple(out) if isinstance(out, (tuple, list)) else (out,)
 
 
@@ -33,6 +41,15 @@ def functional(case, layer, free=False):
 def predict(model, inputs):
     out = model.predict(list(inputs.values()), verbose=0)
     return out if isinstance(out, list) else [out]
+
+
+def gradients_of_weights(layer, inputs, masks):
+    """Return the gradients of a layer's first output to its weights."""
+
+    def loss():
+        return keras.ops.sum(keras.ops.square(call(layer, inputs, **masks)[0]))
+
+    return variable_gradients(loss, layer.trainable_variables)
 
 
 def agree(found, expected, **tolerance):
@@ -86,7 +103,8 @@ def test_shapes_come_in_call_order(case):
     for method in (layer.build, layer.compute_output_shape):
         assert list(inspect.signature(method).parameters) == names
     arguments = list(inspect.signature(layer.call).parameters)
-    assert arguments[: len(inputs)] == list(inputs)
+    tensors = [name for name in arguments if not name.endswith("_mask")]
+    assert tensors[: len(inputs)] == list(inputs)
     for name in case.masked:
         assert f"{name}_mask" in arguments
 
@@ -124,10 +142,13 @@ def test_one_step_of_fit(case):
     """Every weight moves, the loss is finite, on the default settings."""
     layer, inputs = case.make(), case.inputs(4)
     tensors = {k: keras.Input(v.shape[1:]) for k, v in inputs.items()}
-    # A Dense in front gives layers without weights something to train.
-    first = next(iter(tensors))
-    front = keras.layers.Dense(tensors[first].shape[-1])
-    outputs = call(layer, {**tensors, first: front(tensors[first])})
+    fed = dict(tensors)
+    if not case.detached:
+        # A Dense in front gives layers without weights something to train.
+        first = next(iter(tensors))
+        front = keras.layers.Dense(tensors[first].shape[-1])
+        fed[first] = front(tensors[first])
+    outputs = call(layer, fed)
     flat = [keras.layers.Flatten()(out) for out in outputs]
     merged = flat[0] if len(flat) == 1 else keras.layers.Concatenate()(flat)
     model = keras.Model(list(tensors.values()), keras.layers.Dense(1)(merged))
@@ -200,7 +221,11 @@ def test_masks_are_found_by_themselves(case):
         explicit = call(layer, plain, **{f"{name}_mask": ids != 0})
         agree(automatic, explicit, rtol=0, atol=0)
         ignored = call(layer, plain)
-        assert np.abs(to_numpy(ignored[0] - explicit[0])).max() > 1e-4
+        changes = [
+            np.abs(to_numpy(one - other)).max()
+            for one, other in zip(ignored, explicit, strict=True)
+        ]
+        assert max(changes) > 1e-4
 
 
 def test_the_mask_of_one_input_is_not_passed_on_as_that_of_outputs(case):
@@ -236,12 +261,38 @@ def test_padding_never_changes_the_result(case):
         mask[1, 2:] = False
         junk = np.full_like(value[:, :2], 1e4)
         padded = {**inputs, name: np.concatenate([value, junk], 1)}
+        for other in case.aligned.get(name, ()):
+            columns = [inputs[other], np.full((2, 2), 1e4, "float32")]
+            padded[other] = np.concatenate(columns, 1)
         padded_mask = np.concatenate([mask, np.zeros((2, 2), bool)], 1)
         found = call(layer, padded, **{f"{name}_mask": padded_mask})
         expected = call(layer, inputs, **{f"{name}_mask": mask})
         np.testing.assert_allclose(
             to_numpy(found[0]), to_numpy(expected[0]), atol=1e-5
         )
+        arguments = (
+            (padded, {f"{name}_mask": padded_mask}),
+            (inputs, {f"{name}_mask": mask}),
+        )
+        found, expected = (
+            gradients_of_weights(layer, *each) for each in arguments
+        )
+        for path, gradient in expected.items():
+            np.testing.assert_allclose(
+                found[path], gradient, rtol=1e-4, atol=1e-4, err_msg=path
+            )
+
+
+def test_rows_without_any_allowed_entry_are_finite(case):
+    layer, inputs = case.make(), case.inputs(2)
+    for name in case.masked:
+        mask = np.ones(inputs[name].shape[:2], bool)
+        mask[1] = False
+        masks = {f"{name}_mask": mask}
+        for out in call(layer, inputs, **masks):
+            assert np.isfinite(to_numpy(out)).all()
+        for gradient in gradients_of_weights(layer, inputs, masks).values():
+            assert np.isfinite(gradient).all()
 
 
 def test_integers_are_refused(case):

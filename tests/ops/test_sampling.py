@@ -22,27 +22,9 @@ def random(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def thetas(batch, seed=0):
-    return IDENTITY + 0.4 * random(batch, 2, 3, seed=seed)
-
-
 def points(*shape, seed=0, reach=1.6):
     rng = np.random.default_rng(seed)
     return rng.uniform(-reach, reach, (*shape, 2)).astype("float32")
-
-
-def grid_reference(theta, height, width, align_corners=False):
-    """theta . (x, y, 1) for every output pixel, float64."""
-
-    def axis(size):
-        pixel = np.arange(size)
-        if not align_corners:
-            return (2 * pixel + 1) / size - 1
-        return 2 * pixel / (size - 1) - 1 if size > 1 else np.zeros(1)
-
-    x, y = np.meshgrid(axis(width), axis(height))
-    target = np.stack([x, y, np.ones_like(x)], -1)
-    return np.einsum("hwc,bac->bhwa", target, np.array(theta, "float64"))
 
 
 def sample_reference(images, grid, padding="zeros", align_corners=False):
@@ -73,62 +55,6 @@ def torch_sample(images, grid, padding, align_corners):
         align_corners=align_corners,
     )
     return sampled.permute(0, 2, 3, 1)
-
-
-# affine_grid
-
-
-@pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("size", [(3, 5), (1, 4), (4, 1), (1, 1)])
-def test_grid_equals_reference(size, align_corners):
-    theta = thetas(3)
-    found = to_numpy(affine_grid(theta, *size, align_corners))
-    assert found.shape == (3, *size, 2)
-    expected = grid_reference(theta, *size, align_corners)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-
-
-@needs_torch
-@pytest.mark.filterwarnings("ignore:Since version 1.3.0:UserWarning")
-@pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("size", [(3, 5), (1, 4)])
-def test_grid_equals_torch(size, align_corners):
-    import torch
-
-    theta = thetas(3)
-    expected = torch.nn.functional.affine_grid(
-        torch.as_tensor(theta), (3, 1, *size), align_corners=align_corners
-    )
-    found = to_numpy(affine_grid(theta, *size, align_corners))
-    np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
-
-
-@pytest.mark.parametrize("align_corners", [False, True])
-def test_grid_gradients(align_corners):
-    check_gradients(
-        lambda t: affine_grid(t, 3, 4, align_corners),
-        lambda t: grid_reference(t, 3, 4, align_corners),
-        [thetas(2)],
-    )
-
-
-def test_grid_is_exact_on_large_images():
-    grid = to_numpy(affine_grid(IDENTITY, 1, 8192))[0, 0, :, 0]
-    pixels = ((grid.astype("float64") + 1) * 8192 - 1) / 2
-    np.testing.assert_allclose(pixels, np.arange(8192), atol=1e-3)
-
-
-def test_grid_reports_bad_input():
-    for bad in (thetas(1)[0], random(1, 3, 3), random(1, 6)):
-        with pytest.raises(ValueError, match=r"theta.*\(batch, 2, 3\).*Rec"):
-            affine_grid(bad, 3, 3)
-    with pytest.raises(ValueError, match="theta.*floating.*int"):
-        affine_grid(np.ones((1, 2, 3), "int32"), 3, 3)
-    for size in (0, -2, 2.5, None, "3"):
-        with pytest.raises(ValueError, match="height.*at least 1.*Received"):
-            affine_grid(IDENTITY, size, 3)
-        with pytest.raises(ValueError, match="width.*at least 1.*Received"):
-            affine_grid(IDENTITY, 3, size)
 
 
 # bilinear_sample

@@ -5,7 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerics import check_gradients, dtype_of, gradients, jit, to_numpy
 
-from attnlib.ops import additive_scores, masked_softmax
+from attnlib.ops import (
+    additive_scores,
+    bilinear_scores,
+    masked_softmax,
+    word_guided_scores,
+)
 
 
 def random(*shape, seed=0):
@@ -113,7 +118,7 @@ def test_softmax_ignores_what_is_masked(bad):
     assert not gradient[~mask].any()
 
 
-@pytest.mark.parametrize("large", [-1e38, -3e30, 1e38])
+@pytest.mark.parametrize("large", [-3.4028235e38, -1e38, -3e30, 1e38])
 def test_softmax_of_large_allowed_scores(large):
     scores = np.array([[large, large, 0.0]], "float32")
     mask = np.array([[True, True, False]])
@@ -195,7 +200,7 @@ def test_softmax_reports_bad_input():
     for shape in ((2, 4), (3, 2, 3), (1, 2, 3)):
         with pytest.raises(ValueError, match="mask.*broadcast.*Received"):
             masked_softmax(random(2, 3), np.ones(shape, bool))
-    for axis in (2, -3, "last"):
+    for axis in (2, -3, "last", 1.0, True, np.nan):
         with pytest.raises(ValueError, match="axis.*Received"):
             masked_softmax(random(2, 3), axis=axis)
 
@@ -253,3 +258,122 @@ def test_scores_report_bad_input():
         additive_scores(query, keys, v[:3])
     with pytest.raises(ValueError, match="keys.*floating"):
         additive_scores(query, np.ones((2, 5, 4), "int32"), v)
+
+
+# bilinear_scores
+
+
+def bilinear_reference(query, keys, kernel):
+    """query_t . W key_s, pair by pair."""
+    out = np.zeros((len(query), query.shape[1], keys.shape[1]))
+    for b, t, s in np.ndindex(out.shape):
+        out[b, t, s] = query[b, t] @ kernel @ keys[b, s]
+    return out
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (1, 1, 1, 1, 1)])
+def test_bilinear_scores_equal_reference(shape):
+    b, t, s, d, e = shape
+    arrays = random(b, t, d), random(b, s, e, seed=1), random(d, e, seed=2)
+    found = to_numpy(jit(bilinear_scores)(*arrays))
+    np.testing.assert_allclose(
+        found, bilinear_reference(*arrays), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_bilinear_scores_gradients():
+    check_gradients(
+        bilinear_scores,
+        bilinear_reference,
+        [random(2, 2, 3), random(2, 3, 4, seed=1), random(3, 4, seed=2)],
+    )
+
+
+def test_bilinear_scores_of_empty_axes_and_of_other_dtypes():
+    query = keras.ops.zeros((0, 2, 3), "float16")
+    found = bilinear_scores(query, np.ones((0, 4, 5)), np.ones((3, 5)))
+    assert tuple(found.shape) == (0, 2, 4)
+    assert dtype_of(found) == "float16"
+
+
+def test_bilinear_scores_report_bad_input():
+    query, keys, kernel = random(2, 3, 4), random(2, 5, 6), random(4, 6)
+    with pytest.raises(ValueError, match="query.*rank 3.*Received"):
+        bilinear_scores(query[0], keys, kernel)
+    with pytest.raises(ValueError, match="keys.*rank 3.*Received"):
+        bilinear_scores(query, keys[0], kernel)
+    with pytest.raises(ValueError, match="kernel.*rank 2.*Received"):
+        bilinear_scores(query, keys, kernel[0])
+    with pytest.raises(ValueError, match="batch sizes.*keys: 1"):
+        bilinear_scores(query, keys[:1], kernel)
+    with pytest.raises(ValueError, match="widths.*query: 4, kernel: 3"):
+        bilinear_scores(query, keys, kernel[:3])
+    with pytest.raises(ValueError, match="widths.*keys: 6, kernel: 5"):
+        bilinear_scores(query, keys, kernel[:, :5])
+    with pytest.raises(ValueError, match="kernel.*floating.*int32"):
+        bilinear_scores(query, keys, np.ones((4, 6), "int32"))
+
+
+# word_guided_scores
+
+
+def guided_reference(words, keys, mask=None):
+    """max over the allowed words of words_t . keys_l; 0 without a word."""
+    out = np.zeros(keys.shape[:2])
+    for b, place in np.ndindex(out.shape):
+        allowed = words[b] if mask is None else words[b][mask[b]]
+        if len(allowed):
+            out[b, place] = max(word @ keys[b, place] for word in allowed)
+    return out
+
+
+WORDS_MASK = np.array([[1, 1, 1], [0, 1, 0], [0, 0, 0]], bool)
+
+
+@pytest.mark.parametrize("mask", [None, WORDS_MASK])
+def test_word_guided_scores_equal_reference(mask):
+    words, keys = random(3, 3, 4), random(3, 5, 4, seed=1)
+    found = to_numpy(
+        jit(lambda w, k: word_guided_scores(w, k, mask))(words, keys)
+    )
+    np.testing.assert_allclose(
+        found, guided_reference(words, keys, mask), rtol=1e-5, atol=1e-6
+    )
+    check_gradients(
+        lambda w, k: word_guided_scores(w, k, mask),
+        lambda w, k: guided_reference(w, k, mask),
+        [words, keys],
+    )
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4)])
+def test_word_guided_scores_without_examples_or_words(shape):
+    keys = random(shape[0], 5, 4)
+    found = to_numpy(word_guided_scores(np.ones(shape, "float32"), keys))
+    np.testing.assert_array_equal(found, np.zeros((shape[0], 5)))
+
+
+def test_word_guided_scores_do_not_depend_on_the_order_of_words():
+    words, keys = random(3, 3, 4), random(3, 5, 4, seed=1)
+    order = [2, 0, 1]
+    found = word_guided_scores(words[:, order], keys, WORDS_MASK[:, order])
+    expected = word_guided_scores(words, keys, WORDS_MASK)
+    np.testing.assert_allclose(to_numpy(found), to_numpy(expected), rtol=1e-6)
+
+
+def test_word_guided_scores_report_bad_input():
+    words, keys = random(2, 3, 4), random(2, 5, 4)
+    with pytest.raises(ValueError, match="words.*rank 3.*Received"):
+        word_guided_scores(words[0], keys)
+    with pytest.raises(ValueError, match="keys.*rank 3.*Received"):
+        word_guided_scores(words, keys[0])
+    with pytest.raises(ValueError, match="batch sizes.*keys: 1"):
+        word_guided_scores(words, keys[:1])
+    with pytest.raises(ValueError, match="widths.*keys: 3"):
+        word_guided_scores(words, keys[..., :3])
+    with pytest.raises(ValueError, match="words_mask.*boolean.*float32"):
+        word_guided_scores(words, keys, np.ones((2, 3), "float32"))
+    with pytest.raises(ValueError, match="lengths.*words_mask: 5"):
+        word_guided_scores(words, keys, np.ones((2, 5), bool))
+    with pytest.raises(ValueError, match="words.*floating.*int32"):
+        word_guided_scores(np.ones((2, 3, 4), "int32"), keys)

@@ -1,0 +1,23 @@
+"""What all layers of the library share."""
+
+import keras
+
+
+class AttentionLayer(keras.layers.Layer):
+    """A Keras layer whose bad configuration is a `ValueError`.
+
+    Keras turns whatever a constructor raises into a `TypeError` of several
+    lines. The constructor's own sentence says what was expected and received.
+
+    Args:
+        **kwargs: Of `keras.layers.Layer`.
+    """
+
+    @classmethod
+    def from_config(cls, config):
+        try:
+            return super().from_config(config)
+        except TypeError as error:
+            if isinstance(error.__context__, ValueError):
+                raise error.__context__ from None
+            raise
