@@ -41,7 +41,7 @@ tasks
   lab         open the notebooks in JupyterLab
   report      run the notebooks and draw reports/PROFILE/index.html
   test        linter, unit tests, doctests, notebooks, browser
-  bench       measure training throughput
+  bench       time models, operations and layers beside alternatives
   docs        draw the API reference, reports/docs/index.html
   wheelhouse  collect wheels for an offline GPU machine that has JAX
   clean       remove environments, caches and generated reports
@@ -565,7 +565,6 @@ class Check:
 
 # Tests that know no backend run once, on the first.
 BACKEND_FREE = (
-    "tests/benchmarks",
     "tests/claims",
     "tests/datasets",
     "tests/figures",

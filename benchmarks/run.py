@@ -1,7 +1,8 @@
 """Time the models against their peers: `make bench`.
 
-Prints a table and writes `reports/benchmarks/<backend>.json`. Choose the
-backend with KERAS_BACKEND (or `make bench BACKEND=jax`), cases by name.
+Operations and layers are timed beside their obvious alternatives, too. Prints
+a table and writes `reports/benchmarks/<backend>.json`. Choose the backend with
+KERAS_BACKEND (or `make bench BACKEND=jax`), cases by name.
 """
 
 import argparse
@@ -12,7 +13,9 @@ import time
 
 import keras
 from cases import CASES
+from comparison import compare
 from harness import measure
+from pairs import PAIRS
 
 import attnlib
 from attnlib import paths
@@ -22,22 +25,31 @@ def main(arguments=None) -> int:
     """Run the benchmarks that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "case", nargs="*", help=f"any of {', '.join(CASES)}; default: all"
+        "case",
+        nargs="*",
+        help=f"any of {', '.join([*CASES, *PAIRS])}; default: all",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args(arguments)
-    unknown = sorted(set(options.case) - set(CASES))
+    unknown = sorted(set(options.case) - set(CASES) - set(PAIRS))
     if unknown:
         parser.error(f"unknown case {', '.join(unknown)}: see --help")
     print(f"{attnlib.backend()} on {attnlib.device()}", flush=True)
+    wanted = options.case or [*CASES, *PAIRS]
     rows = []
-    for name in options.case or CASES:
+    for name in filter(CASES.__contains__, wanted):
         # Small models need more updates for a round to be long enough.
         steps = options.steps * (10 if name == "ram" else 1)
         row = measure(CASES[name], options.rounds, steps)
         rows.append(row)
         _show(row)
+    comparisons = []
+    for name in filter(PAIRS.__contains__, wanted):
+        title, other, build = PAIRS[name]
+        row = {"case": name, **compare(title, other, build(), options.rounds)}
+        comparisons.append(row)
+        _show_comparison(row)
     document = {
         "device": attnlib.device(),
         "machine": platform.processor() or platform.machine(),
@@ -45,6 +57,7 @@ def main(arguments=None) -> int:
         "keras": keras.__version__,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "results": rows,
+        "comparisons": comparisons,
     }
     target = paths.reports_dir() / "benchmarks" / f"{attnlib.backend()}.json"
     with paths.atomic_write(target) as file:
@@ -69,6 +82,23 @@ def _show(row):
         f"{100 * share['greatest']:.0f} %)",
         flush=True,
     )
+
+
+def _show_comparison(row):
+    print(
+        f"\n{row['name']}\n"
+        f"  {row['operations'] / 1e6:.1f} M operations, "
+        f"{row['bytes'] / 1e6:.2f} MB moved at least"
+    )
+    for direction in ("forward", "backward"):
+        found = row[direction]
+        ratio = found["ratio"]
+        print(
+            f"  {direction}: {1e3 * found['ours_s']:.2f} ms, "
+            f"{ratio['median']:.2f} times as fast as {row['other']} "
+            f"({ratio['least']:.2f} to {ratio['greatest']:.2f})",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

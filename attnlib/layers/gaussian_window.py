@@ -89,17 +89,17 @@ class GaussianWindow(AttentionLayer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.supports_masking = True
-        self.parameters = keras.layers.Dense(
+        self.projection = keras.layers.Dense(
             3 * self.components,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
             dtype=self.dtype_policy,
-            name="parameters",
+            name="projection",
         )
 
     def build(self, state_shape, kappa_shape, text_shape):
         _check_shapes(state_shape, kappa_shape, text_shape)
-        self.parameters.build(state_shape)
+        self.projection.build(state_shape)
         self.built = True
 
     def call(self, state, kappa, text, text_mask=None):
@@ -108,7 +108,7 @@ class GaussianWindow(AttentionLayer):
         kappa = checks.floating("kappa", kappa, wide)
         text = checks.floating("text", text, wide)
         self._check(state, kappa, text, text_mask)
-        raw = ops.cast(self.parameters(state), wide)  # (B, 3 K)
+        raw = ops.cast(self.projection(state), wide)  # (B, 3 K)
         alpha, beta, step = ops.split(
             ops.exp(ops.minimum(raw, LARGEST_LOG)), 3, axis=-1
         )
@@ -136,7 +136,7 @@ class GaussianWindow(AttentionLayer):
         checks.rank("state", state, 2)
         checks.rank("kappa", kappa, 2)
         checks.rank("text", text, 3)
-        checks.last_axis("state", state, self.parameters.kernel.shape[0])
+        checks.last_axis("state", state, self.projection.kernel.shape[0])
         checks.last_axis("kappa", kappa, self.components)
         inputs = {"state": state, "kappa": kappa, "text": text}
         if text_mask is not None:

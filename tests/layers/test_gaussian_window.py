@@ -81,7 +81,7 @@ def test_gradients(mask, output):
 def test_is_the_op():
     layer, (state, kappa, text) = built(), inputs()
     _, phi, moved = to_numpy(layer(state, kappa, text))
-    raw = to_numpy(layer.parameters(state))
+    raw = to_numpy(layer.projection(state))
     alpha, beta, _ = np.split(np.exp(raw), 3, axis=-1)
     expected = to_numpy(gaussian_window(alpha, beta, moved, 7))
     np.testing.assert_allclose(phi, expected, rtol=1e-4, atol=1e-6)

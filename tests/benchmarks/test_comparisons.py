@@ -1,0 +1,119 @@
+"""Both sides of a comparison compute the same; no time is asserted."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras import ops
+from numerics import to_numpy
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def load(name):
+    """Import a file of `benchmarks`, whose names are no package's."""
+    spec = importlib.util.spec_from_file_location(
+        name, BENCHMARKS / f"{name}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+comparison = load("comparison")
+pairs = load("pairs")
+
+SMALL = {
+    "bahdanau_attention": {"batch": 2, "steps": 3, "source": 4, "units": 5},
+    "masked_softmax": {"batch": 2, "steps": 3, "source": 5},
+    "extract_glimpses": {"batch": 3, "side": 9, "size": 4},
+    "bilinear_sample": {"batch": 2, "side": 6, "out": 5, "channels": 2},
+    "filterbank_read": {"batch": 2, "side": 9, "size": 3},
+    "gaussian_window": {"batch": 2, "components": 3, "length": 4},
+    "grid_sample": {"batch": 2, "side": 6, "out": 5, "channels": 2},
+}
+
+
+@pytest.mark.parametrize("name", pairs.PAIRS)
+def test_both_sides_agree_forward_and_backward(name):
+    pair = pairs.PAIRS[name][2](**SMALL[name])
+    row = comparison.compare(name, "other", pair, rounds=2, repeats=1)
+    for direction in ("forward", "backward"):
+        found = row[direction]
+        assert found["ours_s"] > 0 and found["other_s"] > 0
+        ratio = found["ratio"]
+        assert ratio["least"] <= ratio["median"] <= ratio["greatest"]
+    assert row["bytes"] > 0 and row["operations"] >= 0
+    json.dumps(row)
+
+
+@pytest.mark.parametrize("name", pairs.PAIRS)
+def test_gradients_arrive(name):
+    pair = pairs.PAIRS[name][2](**SMALL[name])
+    tensors = [ops.convert_to_tensor(array) for array in pair.inputs]
+    found = to_numpy(comparison.gradient_of(pair.ours)(*tensors))
+    shapes = [array.shape for array in pair.inputs]
+    assert [gradient.shape for gradient in found] == shapes
+    assert found[0].any()
+
+
+def test_the_gradient_is_that_of_the_sum_of_squares():
+    x = ops.convert_to_tensor(np.array([1.0, -2.0], "float32"))
+    unused = ops.convert_to_tensor(np.ones(3, "float32"))
+    found = comparison.gradient_of(lambda x, unused: 3 * x)(x, unused)
+    np.testing.assert_allclose(to_numpy(found[0]), [18, -36])
+    assert not to_numpy(found[1]).any()
+
+
+@pytest.mark.parametrize("other", [lambda x: x + 0.01, lambda x: x * np.nan])
+def test_what_differs_is_not_timed(other):
+    pair = comparison.Pair(lambda x: x, other, (np.ones(2, "float32"),), 0)
+    with pytest.raises(ValueError, match="compute the same"):
+        comparison.compare("x", "y", pair, rounds=1, repeats=1)
+
+
+def test_bytes_are_inputs_and_output():
+    ones = np.ones((2, 3), "float32")
+    pair = comparison.Pair(lambda x: ops.sum(x, 1), None, (ones,), 0)
+    assert comparison.moved_bytes(pair, (pair.ours, ones)) == 24 + 8
+    pair = comparison.Pair(lambda x: ops.sum(x, 1), None, (ones,), 0, read=4)
+    assert comparison.moved_bytes(pair, (pair.ours, ones)) == 4 + 8
+
+
+def run(arguments, folder):
+    return subprocess.run(
+        [sys.executable, BENCHMARKS / "run.py", *arguments],
+        env={
+            **os.environ,
+            "ATTNLIB_REPORTS": str(folder),
+            "PYTHONPATH": str(BENCHMARKS.parent),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_script_writes_one_document(tmp_path):
+    done = run(["gaussian_window", "--rounds", "1"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "times as fast as a loop over positions" in done.stdout
+    (path,) = (tmp_path / "benchmarks").glob("*.json")
+    document = json.loads(path.read_text("utf-8"))
+    assert document["results"] == []
+    (row,) = document["comparisons"]
+    assert row["case"] == "gaussian_window"
+    assert row["backend"] == path.stem
+
+
+def test_the_script_names_what_it_does_not_know(tmp_path):
+    done = run(["no_such_case"], tmp_path)
+    assert done.returncode == 2
+    assert "unknown case no_such_case" in done.stderr
