@@ -59,6 +59,15 @@ def test_copies_follow_the_seed(digits):
     assert np.any(copied[0].train[0] != copied[1].train[0])
 
 
+def test_moved_copies_keep_the_images_and_their_labels(digits):
+    images, labels = digits.test
+    more, names = recognition.with_moved_copies(images, labels, 2, seed=1)
+    assert more.shape == (3 * len(images), *images.shape[1:])
+    np.testing.assert_array_equal(more[: len(images)], images)
+    np.testing.assert_array_equal(names, np.tile(labels, 3))
+    assert np.abs(more[len(images) : 2 * len(images)] - images).max() > 0.1
+
+
 def test_all_of_mnist_is_trained_on_and_nothing_held_out(monkeypatch):
     asked = []
 
