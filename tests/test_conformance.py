@@ -31,6 +31,8 @@ FUNCTIONS = {
     if not name.startswith("_") and function.__module__.startswith("attnlib.")
 }
 GEOMETRY = ("affine_grid", "bilinear_sample", "extract_glimpses", "Glimpse")
+# What operations and layers may import.
+ALLOWED = {"attnlib", "functools", "keras", "math", "numbers", "numpy"}
 BACKENDS = {"tensorflow", "tensorflow_probability", "jax", "numpyro", "torch"}
 # Choosing a backend, naming its device, measuring and distributions are all
 # that may differ between backends.
@@ -153,7 +155,7 @@ def test_sources_keep_the_rules(path):
         assert not packages & BACKENDS, "only keras.ops may be used here"
     folder = path.relative_to(PACKAGE).parts[0]
     if folder in ("ops", "layers"):
-        assert packages <= {"attnlib", "keras", "math", "numbers", "numpy"}
+        assert packages <= ALLOWED
     for node in ast.walk(tree):
         assert not isinstance(node, ast.Assert), (
             f"line {node.lineno}: an assert vanishes under python -O"

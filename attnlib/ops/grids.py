@@ -229,9 +229,9 @@ def invert_affine(theta):
 
     >>> import numpy as np
     >>> from attnlib.ops import invert_affine
-    >>> theta = np.array([[[0.5, 0.0, 0.25], [0.0, 0.5, 0.0]]], "float32")
+    >>> theta = np.array([[[0.5, 0.25, 0.25], [0.0, 0.5, 0.0]]], "float32")
     >>> np.array(invert_affine(theta))[0, 0].tolist()
-    [2.0, 0.0, -0.5]
+    [2.0, -1.0, -0.5]
 
     Reference:
         Kuen, Wang and Wang 2016, arXiv:1604.03227 (the inverse spatial
