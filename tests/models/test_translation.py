@@ -333,7 +333,7 @@ def test_a_trained_model_translates(tiny):
         target="en",
         numbers=1,
         examples=400,
-        epochs=8,
+        epochs=16,
         learning_rate=0.02,
         encoder_units=16,
         decoder_units=32,
