@@ -81,6 +81,7 @@ class ReadAttention(keras.layers.Layer):
 
     def build(self, images_shape, state_shape):
         _check_shapes(images_shape, state_shape)
+        checks.known_size("images", images_shape)
         checks.widths(state=state_shape)
         self.regressor.build(state_shape)
         self.built = True

@@ -116,6 +116,8 @@ class SpatialTransformer(keras.layers.Layer):
 
     def build(self, images_shape):
         checks.shape_rank("images", images_shape, 4)
+        if self.output_size is None:
+            checks.known_size("images", images_shape)
         shape = (None, *images_shape[1:])
         if not self.localization.built:
             self.localization.build(shape)

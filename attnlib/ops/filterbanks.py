@@ -24,8 +24,8 @@ def gaussian_filterbank(params, size, height, width):
     to 1 and has finite gradients even where every Gaussian underflows: a
     filter that is narrower than a pixel takes the nearest one, a filter
     outside the image takes the border. Computed in at least float32. Where a
-    log is beyond +-20 (that of gamma +-40, or +-10 in float16) or a centre
-    beyond +-1e6, the limit is used, with a gradient of 0.
+    log is beyond +-20 (that of gamma in float16: +-10) or a centre beyond
+    +-1e6, the limit is used, with a gradient of 0.
 
     Args:
         params: (gx~, gy~, log s2, log d~, log gamma), shape (B, 5).
@@ -80,7 +80,7 @@ def gaussian_filterbank(params, size, height, width):
         )
         for k, extent in enumerate((width, height))
     )
-    limit = 10.0 if dtype == "float16" else 40.0
+    limit = 10.0 if dtype == "float16" else _LOG_LIMIT
     gamma = ops.exp(ops.clip(params[:, 4], -limit, limit))
     return tuple(ops.cast(t, dtype) for t in (f_x, f_y, gamma))
 
@@ -109,7 +109,8 @@ def filterbank_read(images, f_x, f_y, gamma):
     checks.same("heights", images=images.shape[1], f_y=f_y.shape[2])
     rows = _filter_axis_1(images, f_y)  # (B, N, W, C)
     patches = ops.swapaxes(_filter_axis_1(ops.swapaxes(rows, 1, 2), f_x), 1, 2)
-    return gamma[:, None, None, None] * patches
+    patches = gamma[:, None, None, None] * ops.cast(patches, gamma.dtype)
+    return ops.cast(patches, images.dtype)
 
 
 def filterbank_write(patches, f_x, f_y, gamma):
@@ -136,11 +137,12 @@ def filterbank_write(patches, f_x, f_y, gamma):
         "numbers of columns", patches=patches.shape[2], f_x=f_x.shape[1]
     )
     checks.same("numbers of rows", patches=patches.shape[1], f_y=f_y.shape[1])
-    patches = patches / gamma[:, None, None, None]
     f_x, f_y = ops.swapaxes(f_x, 1, 2), ops.swapaxes(f_y, 1, 2)
     # Columns first, so that the tensor that is transposed is the small one.
     columns = _filter_axis_1(ops.swapaxes(patches, 1, 2), f_x)  # (B, W, N, C)
-    return _filter_axis_1(ops.swapaxes(columns, 1, 2), f_y)
+    images = _filter_axis_1(ops.swapaxes(columns, 1, 2), f_y)
+    images = ops.cast(images, gamma.dtype) / gamma[:, None, None, None]
+    return ops.cast(images, patches.dtype)
 
 
 def _rows(means, log_s2, extent):
@@ -177,12 +179,15 @@ def _filter_axis_1(tensor, filters):
 
 
 def _filters(tensor, name, f_x, f_y, gamma):
-    """Return filters and intensity in the dtype of a tensor, checked."""
+    """Return filters in the dtype of a tensor, and the intensity, checked.
+
+    The intensity keeps at least float32, where it does not overflow.
+    """
     checks.rank(name, tensor, 4)
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     f_x = checks.floating("f_x", f_x, dtype)
     f_y = checks.floating("f_y", f_y, dtype)
-    gamma = checks.floating("gamma", gamma, dtype)
+    gamma = checks.floating("gamma", gamma, checks.compute_dtype(dtype))
     checks.rank("f_x", f_x, 3)
     checks.rank("f_y", f_y, 3)
     checks.rank("gamma", gamma, 1)

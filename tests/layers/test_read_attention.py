@@ -119,3 +119,5 @@ def test_reports_bad_input():
         built()(random(2, 5, 7, 2), random(2, 3))
     with pytest.raises(ValueError, match="last axis of state.*known"):
         ReadAttention(3).build((None, 5, 7, 2), (None, None))
+    with pytest.raises(ValueError, match="images of known height.*Received"):
+        ReadAttention(3).build((None, 5, None, 2), (None, 4))

@@ -311,6 +311,15 @@ def test_filters_are_cast_to_the_first_tensor():
         assert dtype_of(filterbank_write(patches, *bank)) == dtype
 
 
+def test_intensity_beyond_float16_makes_no_nan():
+    f_x, f_y, _ = filters(1, 2, 4, 3)
+    images = np.zeros((1, 4, 3, 1), "float16")
+    gamma = np.exp(np.float32([20]))
+    assert not to_numpy(filterbank_read(images, f_x, f_y, gamma)).any()
+    patches = np.zeros((1, 2, 2, 1), "float16")
+    assert not to_numpy(filterbank_write(patches, f_x, f_y, 1 / gamma)).any()
+
+
 @pytest.mark.tensorflow
 def test_images_of_unknown_size():
     import tensorflow as tf
