@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from attnlib.ops import (
 )
 
 IDENTITY = np.array([[[1, 0, 0], [0, 1, 0]]], "float32")
+ORACLE = Path(__file__).parents[1] / "oracles" / "torch_affine_grid.npz"
 SIZES = [(3, 5), (1, 4), (4, 1), (1, 1)]
 
 
@@ -94,6 +97,25 @@ def test_grid_equals_reference(size, align_corners):
     assert found.shape == (3, *size, 2)
     expected = affine_reference(theta, *size, align_corners)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(5, 5), (3, 8), (1, 4), (1, 1)])
+def test_grid_and_gradient_equal_torch(size, align_corners):
+    mode = "aligned" if align_corners else "edges"
+    names = ("theta", "cotangent", "grid", "to_theta")
+    with np.load(ORACLE) as file:
+        theta, cotangent, grid, to_theta = (
+            file[f"{size[0]}x{size[1]}_{mode}_{name}"] for name in names
+        )
+    found = to_numpy(affine_grid(theta, *size, align_corners))
+    np.testing.assert_allclose(found, grid, atol=1e-6)
+    (gradient,) = gradients(
+        lambda t: affine_grid(t, *size, align_corners),
+        theta,
+        cotangent=cotangent,
+    )
+    np.testing.assert_allclose(gradient, to_theta, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
