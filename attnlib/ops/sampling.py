@@ -96,12 +96,13 @@ def _position(points, size, padding, align_corners):
 def _floor(position, size):
     """Return the pixel before each position and the way to the next one.
 
-    The pixel is -1 to size - 1, also for NaN; then the way is NaN.
+    The pixel is -1 to size - 1, also for a NaN, whose way is NaN.
     """
     last = ops.cast(size, position.dtype) - 1
-    floor = ops.stop_gradient(ops.minimum(ops.floor(position), last))
-    # Clipped since a NaN becomes any integer.
-    return ops.clip(ops.cast(floor, "int32"), -1, size - 1), position - floor
+    floor = ops.stop_gradient(ops.floor(position))
+    # Not a minimum: a NaN would become any integer.
+    floor = ops.where(floor < last, floor, last)
+    return ops.cast(floor, "int32"), position - floor
 
 
 def _read_blocks(images, x, y):
