@@ -153,11 +153,7 @@ def tps_grid(offsets, height, width, align_corners=False):
     checks.positive_integer("width", width)
     dtype = keras.backend.standardize_dtype(offsets.dtype)
     offsets = ops.cast(offsets, checks.compute_dtype(dtype))
-    identity, spline = _spline(side, height, width, bool(align_corners))
-    # GPUs may round the inputs of a matrix product to ten bits. So both are
-    # split into a part that has no more bits than that and a small rest.
-    coarse = np.round(spline * 1024) / 1024
-    left = np.concatenate([coarse, spline - coarse, spline], axis=1)
+    identity, left = _spline(side, height, width, bool(align_corners))
     rounded = ops.stop_gradient(ops.round(offsets * 1024) / 1024)
     right = ops.concatenate([rounded, rounded, offsets - rounded], axis=1)
     left = ops.convert_to_tensor(left, dtype=offsets.dtype)
@@ -324,8 +320,12 @@ def _target_axis(size, align_corners):
 def _spline(side, height, width, align_corners):
     """Return the identity grid and the weights of the control points.
 
+    GPUs may round the inputs of a matrix product to ten bits. So weights, and
+    offsets likewise, are split into a part that has no more bits than that and
+    a small rest: their product is coarse rounded + rest rounded + all rest.
+
     Returns:
-        Arrays of shape (h, w, 2) and (h * w, P), float64.
+        Arrays of shape (h, w, 2) and (h * w, 3 P), float64.
     """
     places = np.linspace(-1, 1, side)
     points = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
@@ -339,7 +339,9 @@ def _spline(side, height, width, align_corners):
         _target_axis(width, align_corners), _target_axis(height, align_corners)
     )
     grid = np.stack([x, y], axis=-1)  # (h, w, 2)
-    return grid, _spline_terms(grid.reshape(-1, 2), points) @ solved
+    spline = _spline_terms(grid.reshape(-1, 2), points) @ solved
+    coarse = np.round(spline * 1024) / 1024
+    return grid, np.concatenate([coarse, spline - coarse, spline], axis=1)
 
 
 def _spline_terms(places, points):

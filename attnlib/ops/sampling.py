@@ -51,10 +51,11 @@ def bilinear_sample(images, grid, padding="zeros", align_corners=False):
     _check_sampler(images, grid, padding)
     _, height, width, _ = ops.shape(images)
     x, y = ops.split(grid, 2, axis=-1)  # (B, h, w, 1) each
-    x = _position(x, width, padding, align_corners)
-    y = _position(y, height, padding, align_corners)
+    x, u = _floor(_position(x, width, padding, align_corners), width)
+    y, v = _floor(_position(y, height, padding, align_corners), height)
     read = _read_blocks if _is_dense(images, grid) else _read_corners
-    top_left, top_right, low_left, low_right, u, v = read(images, x, y)
+    pixels = (ops.cast(found, u.dtype) for found in read(images, x, y))
+    top_left, top_right, low_left, low_right = pixels
     top = top_left + u * (top_right - top_left)
     low = low_left + u * (low_right - low_left)
     return ops.cast(top + v * (low - top), dtype)
@@ -106,17 +107,16 @@ def _floor(position, size):
 
 
 def _read_blocks(images, x, y):
-    """Return the four pixels around each position, read at once.
+    """Return the 2 x 2 pixels from (x, y) on, read at once.
 
     All 2 x 2 blocks of the image, with zeros around it, are laid out first:
     one gather of four pixels, and one scatter in its gradient, take less time
     than four of one, if there are enough of them.
 
     Returns:
-        Four tensors of shape (B, h, w, C) and two fractions (B, h, w, 1).
+        Four tensors of shape (B, h, w, C).
     """
     batch, height, width, channels = ops.shape(images)
-    (x, u), (y, v) = _floor(x, width), _floor(y, height)
     padded = ops.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     corners = [
         padded[:, :-1, :-1],
@@ -133,17 +133,16 @@ def _read_blocks(images, x, y):
     found = ops.take(blocks, index, axis=0)
     # The shape is restored since an empty batch loses it on JAX.
     found = ops.reshape(found, (*ops.shape(index), 4 * channels))
-    return *ops.split(ops.cast(found, u.dtype), 4, axis=-1), u, v
+    return ops.split(found, 4, axis=-1)
 
 
 def _read_corners(images, x, y):
-    """Return the four pixels around each position, read one by one.
+    """Return the 2 x 2 pixels from (x, y) on, read one by one.
 
     Returns:
-        Four tensors of shape (B, h, w, C) and two fractions (B, h, w, 1).
+        Four tensors of shape (B, h, w, C).
     """
     batch, height, width, channels = ops.shape(images)
-    (x, u), (y, v) = _floor(x, width), _floor(y, height)
     pixels = ops.reshape(images, (batch * height * width, channels))
     first = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1, 1))
 
@@ -157,10 +156,9 @@ def _read_corners(images, x, y):
         found = ops.take(pixels, index[..., 0], axis=0)
         # The shape is restored since an empty batch loses it on JAX.
         found = ops.reshape(found, (*ops.shape(index)[:3], channels))
-        found = ops.cast(found, u.dtype)
         return ops.where(inside, found, ops.zeros_like(found))
 
-    return *(read(x + i, y + j) for j in (0, 1) for i in (0, 1)), u, v
+    return [read(x + i, y + j) for j in (0, 1) for i in (0, 1)]
 
 
 def _clip(x, low, high):
