@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from attnlib.layers.base import AttentionLayer
-from attnlib.layers.initializers import fresh
 from attnlib.ops import checks
 from attnlib.ops.scores import additive_scores, masked_softmax
 
@@ -76,16 +75,14 @@ class BahdanauAttention(AttentionLayer):
     def build(self, query_shape, memory_shape):
         _check_shapes(query_shape, memory_shape)
         checks.widths(query=query_shape, memory=memory_shape)
-        self.query_kernel = self.add_weight(
-            name="W_a",
-            shape=(query_shape[-1], self.units),
-            initializer=fresh(self.kernel_initializer),
+        kernel = self.kernel_initializer
+        self.query_kernel = self._weight(
+            "W_a", (query_shape[-1], self.units), kernel
         )
-        self.memory_kernel = self.add_weight(
-            name="U_a",
-            shape=(memory_shape[-1], self.units),
-            initializer=fresh(self.kernel_initializer),
+        self.memory_kernel = self._weight(
+            "U_a", (memory_shape[-1], self.units), kernel
         )
+        # As it is given, so that trained models start where they did.
         self.score_vector = self.add_weight(
             name="v_a", shape=(self.units,), initializer=self.score_initializer
         )
@@ -103,11 +100,7 @@ class BahdanauAttention(AttentionLayer):
             ValueError: The layer is not built, or the rank, size or dtype of
                 `memory` is wrong.
         """
-        if not self.built:
-            raise ValueError(
-                "expected a layer that is built. Received: project() before "
-                "the first call. Call build(query_shape, memory_shape) first"
-            )
+        checks.built(self, "project")
         memory = checks.floating("memory", memory, self.compute_dtype)
         checks.rank("memory", memory, 3)
         checks.last_axis("memory", memory, self.memory_kernel.shape[0])

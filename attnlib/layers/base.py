@@ -2,6 +2,8 @@
 
 import keras
 
+from attnlib.layers.initializers import fresh
+
 
 class AttentionLayer(keras.layers.Layer):
     """A Keras layer whose bad configuration is a `ValueError`.
@@ -21,3 +23,8 @@ class AttentionLayer(keras.layers.Layer):
             if isinstance(error.__context__, ValueError):
                 raise error.__context__ from None
             raise
+
+    def _weight(self, name, shape, initializer):
+        """Return a new weight that starts from a draw of its own."""
+        initializer = fresh(keras.initializers.get(initializer))
+        return self.add_weight(name=name, shape=shape, initializer=initializer)

@@ -107,7 +107,8 @@ class GaussianWindow(AttentionLayer):
         state = checks.floating("state", state, self.compute_dtype)
         kappa = checks.floating("kappa", kappa, wide)
         text = checks.floating("text", text, wide)
-        self._check(state, kappa, text, text_mask)
+        self._check(state, kappa, text)
+        text_mask = checks.sequence_mask("text", text_mask, text)
         raw = ops.cast(self.projection(state), wide)  # (B, 3 K)
         alpha, beta, step = ops.split(
             ops.exp(ops.minimum(raw, LARGEST_LOG)), 3, axis=-1
@@ -132,20 +133,13 @@ class GaussianWindow(AttentionLayer):
             x = ops.clip(x, -largest, largest)
         return ops.cast(x, self.compute_dtype)
 
-    def _check(self, state, kappa, text, text_mask):
+    def _check(self, state, kappa, text):
         checks.rank("state", state, 2)
         checks.rank("kappa", kappa, 2)
         checks.rank("text", text, 3)
         checks.last_axis("state", state, self.projection.kernel.shape[0])
         checks.last_axis("kappa", kappa, self.components)
         inputs = {"state": state, "kappa": kappa, "text": text}
-        if text_mask is not None:
-            checks.boolean("text_mask", text_mask)
-            checks.rank("text_mask", text_mask, 2)
-            inputs["text_mask"] = text_mask
-            checks.same(
-                "lengths", text=text.shape[1], text_mask=text_mask.shape[1]
-            )
         checks.same("batch sizes", **{k: v.shape[0] for k, v in inputs.items()})
 
     def compute_output_shape(self, state_shape, kappa_shape, text_shape):

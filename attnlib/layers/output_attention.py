@@ -3,14 +3,12 @@
 import keras
 from keras import ops
 
-from attnlib.layers.base import AttentionLayer
-from attnlib.layers.initializers import fresh
+from attnlib.layers.attribute_attention import AttributeAttention
 from attnlib.ops import checks
-from attnlib.ops.scores import bilinear_scores, masked_softmax
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
-class OutputAttention(AttentionLayer):
+class OutputAttention(AttributeAttention):
     """Mix the attributes of an image into the output of a decoder.
 
     Attributes are words that a detector found in an image. The state of the
@@ -70,80 +68,32 @@ class OutputAttention(AttentionLayer):
         scale_initializer="ones",
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.units = checks.positive_integer("units", units)
+        super().__init__(units, kernel_initializer, scale_initializer, **kwargs)
         self.activation = keras.activations.get(activation)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.scale_initializer = keras.initializers.get(scale_initializer)
-        self.supports_masking = True
 
     def build(self, query_shape, attributes_shape):
-        _check_shapes(query_shape, attributes_shape)
+        self._check_shapes(query_shape, attributes_shape)
         checks.widths(query=query_shape, attributes=attributes_shape)
         state, width = query_shape[-1], attributes_shape[-1]
         kernel = self.kernel_initializer
-        self.score_kernel = self.add_weight(
-            name="V", shape=(state, width), initializer=fresh(kernel)
+        self.score_kernel = self._weight("V", (state, width), kernel)
+        self.mixture_weight = (
+            self._weight("w", (width,), self.scale_initializer)
+            if state == width
+            else self._weight("P", (width, state), kernel)
         )
-        if state == width:
-            self.mixture_weight = self.add_weight(
-                name="w", shape=(width,), initializer=self.scale_initializer
-            )
-        else:
-            self.mixture_weight = self.add_weight(
-                name="P", shape=(width, state), initializer=fresh(kernel)
-            )
-        self.output_kernel = self.add_weight(
-            name="W", shape=(state, self.units), initializer=fresh(kernel)
-        )
+        self.output_kernel = self._weight("W", (state, self.units), kernel)
 
-    def call(self, query, attributes, attributes_mask=None):
-        query = checks.floating("query", query, self.compute_dtype)
-        attributes = checks.floating(
-            "attributes", attributes, self.compute_dtype
-        )
-        mask = self._check(query, attributes, attributes_mask)
-        values = self.activation(attributes)  # (B, A, E)
-        scores = bilinear_scores(
-            ops.expand_dims(query, 1), values, self.score_kernel
-        )
-        weights = masked_softmax(scores[:, 0], mask)  # (B, A)
-        mixture = ops.matmul(ops.expand_dims(weights, 1), values)[:, 0]
+    def _values(self, attributes):
+        return self.activation(attributes)
+
+    def _scaled(self, mixture):
         if len(self.mixture_weight.shape) == 1:
-            mixture = self.mixture_weight * mixture
-        else:
-            mixture = ops.matmul(mixture, self.mixture_weight)  # (B, H)
-        return ops.matmul(query + mixture, self.output_kernel), weights
-
-    def _check(self, query, attributes, attributes_mask):
-        checks.rank("query", query, 2)
-        checks.rank("attributes", attributes, 3)
-        state, width = self.score_kernel.shape
-        checks.last_axis("query", query, state)
-        checks.last_axis("attributes", attributes, width)
-        checks.same(
-            "batch sizes", query=query.shape[0], attributes=attributes.shape[0]
-        )
-        return checks.sequence_mask("attributes", attributes_mask, attributes)
-
-    def compute_output_shape(self, query_shape, attributes_shape):
-        _check_shapes(query_shape, attributes_shape)
-        return (query_shape[0], self.units), tuple(attributes_shape[:2])
+            return self.mixture_weight * mixture
+        return ops.matmul(mixture, self.mixture_weight)  # (B, H)
 
     def get_config(self):
-        serialize = keras.initializers.serialize
         return {
             **super().get_config(),
-            "units": self.units,
             "activation": keras.activations.serialize(self.activation),
-            "kernel_initializer": serialize(self.kernel_initializer),
-            "scale_initializer": serialize(self.scale_initializer),
         }
-
-
-def _check_shapes(query_shape, attributes_shape):
-    checks.shape_rank("query", query_shape, 2)
-    checks.shape_rank("attributes", attributes_shape, 3)
-    checks.same(
-        "batch sizes", query=query_shape[0], attributes=attributes_shape[0]
-    )

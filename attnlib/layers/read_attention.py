@@ -2,13 +2,13 @@
 
 import keras
 
-from attnlib.layers.base import AttentionLayer
+from attnlib.layers.placed_window import PlacedWindow
 from attnlib.ops import checks
 from attnlib.ops.filterbanks import filterbank_read, gaussian_filterbank
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
-class ReadAttention(AttentionLayer):
+class ReadAttention(PlacedWindow):
     """Read an N x N patch through Gaussian filters that a state places.
 
     The filters form a grid whose centre, stride, width and intensity are five
@@ -59,53 +59,12 @@ class ReadAttention(AttentionLayer):
         keep everything finite.
     """
 
-    def __init__(
-        self,
-        size,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        **kwargs,
-    ):
-        # No autocast: the state shall reach the window in full precision.
-        super().__init__(autocast=False, **kwargs)
-        self.size = checks.positive_integer("size", size)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.supports_masking = True
-        self.regressor = keras.layers.Dense(
-            5,
-            kernel_initializer=self.kernel_initializer,
-            bias_initializer=self.bias_initializer,
-            dtype=checks.compute_dtype(self.compute_dtype),
-            name="regressor",
-        )
-
     def build(self, images_shape, state_shape):
         _check_shapes(images_shape, state_shape)
         checks.known_size("images", images_shape)
         checks.widths(state=state_shape)
         self.regressor.build(state_shape)
         self.built = True
-
-    def window(self, state):
-        """Return where the layer looks, to draw it.
-
-        Args:
-            state: Floating tensor, shape (B, U).
-
-        Returns:
-            (gx~, gy~, log s2, log d~, log gamma), shape (B, 5), in at least
-            float32: the `params` of `attnlib.ops.gaussian_filterbank`.
-
-        Raises:
-            ValueError: The layer is not built, or the rank, size or dtype of
-                `state` is wrong.
-        """
-        checks.built(self)
-        state = checks.floating("state", state, self.regressor.compute_dtype)
-        checks.rank("state", state, 2)
-        checks.last_axis("state", state, self.regressor.kernel.shape[0])
-        return self.regressor(state)
 
     def call(self, images, state):
         images = checks.floating("images", images, self.compute_dtype)
@@ -121,15 +80,6 @@ class ReadAttention(AttentionLayer):
     def compute_output_shape(self, images_shape, state_shape):
         _check_shapes(images_shape, state_shape)
         return (images_shape[0], self.size, self.size, images_shape[3])
-
-    def get_config(self):
-        serialize = keras.initializers.serialize
-        return {
-            **super().get_config(),
-            "size": self.size,
-            "kernel_initializer": serialize(self.kernel_initializer),
-            "bias_initializer": serialize(self.bias_initializer),
-        }
 
 
 def _check_shapes(images_shape, state_shape):

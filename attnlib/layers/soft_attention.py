@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from attnlib.layers.base import AttentionLayer
-from attnlib.layers.initializers import fresh
 from attnlib.ops import checks
 from attnlib.ops.scores import additive_scores, masked_softmax
 
@@ -96,13 +95,6 @@ class SoftAttention(AttentionLayer):
             self.gate_kernel = self._weight("w_beta", (width, 1), kernel)
             self.gate_bias = self._weight("b_beta", (1,), "zeros")
 
-    def _weight(self, name, shape, initializer):
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=fresh(keras.initializers.get(initializer)),
-        )
-
     def project(self, annotations):
         """Return the keys of annotations, for `call(..., keys=keys)`.
 
@@ -116,7 +108,7 @@ class SoftAttention(AttentionLayer):
             ValueError: The layer is not built, or the rank, size or dtype of
                 `annotations` is wrong.
         """
-        self._check_built("project")
+        checks.built(self, "project")
         dtype = self.compute_dtype
         annotations = checks.floating("annotations", annotations, dtype)
         checks.rank("annotations", annotations, 3)
@@ -141,7 +133,7 @@ class SoftAttention(AttentionLayer):
             ValueError: The layer is not built or not gated, or the rank, size
                 or dtype of `state` is wrong.
         """
-        self._check_built("gate")
+        checks.built(self, "gate")
         if not self.gated:
             raise ValueError(
                 "expected a layer with gated=True. Received: gate() of a layer "
@@ -180,14 +172,6 @@ class SoftAttention(AttentionLayer):
         """Return the weighted sum of annotations (B, D), gated or not."""
         context = ops.matmul(ops.expand_dims(weights, 1), annotations)[:, 0]
         return self.gate(state) * context if self.gated else context
-
-    def _check_built(self, method):
-        if not self.built:
-            raise ValueError(
-                f"expected a layer that is built. Received: {method}() before "
-                "the first call. Call build(state_shape, annotations_shape) "
-                "first"
-            )
 
     def _check_state(self, state):
         state = checks.floating("state", state, self.compute_dtype)

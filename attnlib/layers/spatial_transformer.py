@@ -146,7 +146,7 @@ class SpatialTransformer(AttentionLayer):
             ValueError: The layer is not built, or the rank, size or dtype of
                 `images` is wrong.
         """
-        checks.built(self)
+        checks.built(self, "grid")
         images = checks.floating("images", images, self.compute_dtype)
         checks.rank("images", images, 4)
         size = self.output_size or checks.known_size("images", images.shape)

@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from attnlib.layers.base import AttentionLayer
-from attnlib.layers.initializers import fresh
 from attnlib.ops import checks
 from attnlib.ops.scores import additive_scores, masked_softmax
 
@@ -91,13 +90,6 @@ class StackedAttention(AttentionLayer):
             )
             for k in range(1, self.hops + 1)
         ]
-
-    def _weight(self, name, shape, initializer):
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=fresh(keras.initializers.get(initializer)),
-        )
 
     def call(self, question, annotations, annotations_mask=None):
         question = checks.floating("question", question, self.compute_dtype)

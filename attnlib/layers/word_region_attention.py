@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from attnlib.layers.base import AttentionLayer
-from attnlib.layers.initializers import fresh
 from attnlib.ops import checks
 from attnlib.ops.scores import masked_softmax, word_guided_scores
 
@@ -80,15 +79,10 @@ class WordRegionAttention(AttentionLayer):
         ]
 
     def _projection(self, name, shape):
-        kernel = self.add_weight(
-            name=f"W_{name}",
-            shape=shape,
-            initializer=fresh(self.kernel_initializer),
+        return (
+            self._weight(f"W_{name}", shape, self.kernel_initializer),
+            self._weight(f"b_{name}", shape[1:], "zeros"),
         )
-        bias = self.add_weight(
-            name=f"b_{name}", shape=shape[1:], initializer="zeros"
-        )
-        return kernel, bias
 
     def project(self, annotations):
         """Return the keys that words are compared with in the first hop.
@@ -106,12 +100,7 @@ class WordRegionAttention(AttentionLayer):
             ValueError: The layer is not built, or the rank, size or dtype of
                 `annotations` is wrong.
         """
-        if not self.built:
-            raise ValueError(
-                "expected a layer that is built. Received: project() before "
-                "the first call. Call build(words_shape, annotations_shape) "
-                "first"
-            )
+        checks.built(self, "project")
         annotations = checks.floating(
             "annotations", annotations, self.compute_dtype
         )

@@ -3,13 +3,13 @@
 import keras
 from keras import ops
 
-from attnlib.layers.base import AttentionLayer
+from attnlib.layers.placed_window import PlacedWindow
 from attnlib.ops import checks
 from attnlib.ops.filterbanks import filterbank_write, gaussian_filterbank
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
-class WriteAttention(AttentionLayer):
+class WriteAttention(PlacedWindow):
     """Write an N x N patch through Gaussian filters that a state places.
 
     State gives both what is written and where. The window has parameters of
@@ -66,30 +66,12 @@ class WriteAttention(AttentionLayer):
         bias_initializer="zeros",
         **kwargs,
     ):
-        # No autocast: the state shall reach the window in full precision.
-        super().__init__(autocast=False, **kwargs)
-        self.size = checks.positive_integer("size", size)
+        super().__init__(size, kernel_initializer, bias_initializer, **kwargs)
         self.image_shape = checks.positive_integers(
             "image_shape", image_shape, 3
         )
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.supports_masking = True
-        self.regressor = self._dense(
-            5, "regressor", checks.compute_dtype(self.compute_dtype)
-        )
         self.patch = self._dense(
             self.size**2 * self.image_shape[2], "patch", self.dtype_policy
-        )
-
-    def _dense(self, units, name, dtype):
-        # Copies, since an initialiser with a seed would draw the same twice.
-        return keras.layers.Dense(
-            units,
-            kernel_initializer=self.kernel_initializer.clone(),
-            bias_initializer=self.bias_initializer.clone(),
-            dtype=dtype,
-            name=name,
         )
 
     def build(self, state_shape):
@@ -98,26 +80,6 @@ class WriteAttention(AttentionLayer):
         self.regressor.build(state_shape)
         self.patch.build(state_shape)
         self.built = True
-
-    def window(self, state):
-        """Return where the layer writes, to draw it.
-
-        Args:
-            state: Floating tensor, shape (B, U).
-
-        Returns:
-            (gx~, gy~, log s2, log d~, log gamma), shape (B, 5), in at least
-            float32: the `params` of `attnlib.ops.gaussian_filterbank`.
-
-        Raises:
-            ValueError: The layer is not built, or the rank, size or dtype of
-                `state` is wrong.
-        """
-        checks.built(self)
-        state = checks.floating("state", state, self.regressor.compute_dtype)
-        checks.rank("state", state, 2)
-        checks.last_axis("state", state, self.regressor.kernel.shape[0])
-        return self.regressor(state)
 
     def call(self, state):
         params = self.window(state)
@@ -134,14 +96,7 @@ class WriteAttention(AttentionLayer):
         return (state_shape[0], *self.image_shape)
 
     def get_config(self):
-        serialize = keras.initializers.serialize
-        return {
-            **super().get_config(),
-            "size": self.size,
-            "image_shape": list(self.image_shape),
-            "kernel_initializer": serialize(self.kernel_initializer),
-            "bias_initializer": serialize(self.bias_initializer),
-        }
+        return {**super().get_config(), "image_shape": list(self.image_shape)}
 
 
 def _check_shapes(state_shape):

@@ -109,10 +109,8 @@ class RecurrentAttention(keras.Model):
             ("location_std", location_std),
             ("exploration_std", exploration_std),
         ):
-            if std is not None and not 0 < std < float("inf"):
-                raise ValueError(
-                    f"expected {name} to be positive. Received: {std!r}"
-                )
+            if std is not None:
+                checks.positive_number(name, std)
         self.glimpse_size, self.scales = glimpse_size, scales
         self.location_std, self.policy = location_std, policy
         self.exploration_std = exploration_std

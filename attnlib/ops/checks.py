@@ -252,14 +252,18 @@ def known_size(name, shape):
     return tuple(shape[1:3])
 
 
-def built(layer):
+def built(layer, method):
     """Check that a layer has its weights before a method uses them.
+
+    Args:
+        layer: The layer.
+        method: Name of the method, for the message.
 
     Raises:
         ValueError: The layer is not built.
     """
     if not layer.built:
         raise ValueError(
-            f"expected {layer.name} to be built. Received: a layer that was "
-            "never called. Call it or its build() first"
+            f"expected {layer.name} to be built. Received: {method}() before "
+            "the first call. Call the layer or its build() first"
         )

@@ -186,7 +186,14 @@ def _methods(thing, name, links):
             "summary": _summary(function, links),
         }
         | _described(function, f"{name}.{method}", links)
-        for method, function in vars(thing).items()
+        for base in thing.__mro__
+        # Those of a base without an entry of its own are shown here.
+        if base is thing
+        or (
+            base.__module__.startswith("attnlib.")
+            and base.__name__ not in links
+        )
+        for method, function in vars(base).items()
         if inspect.isfunction(function)
         and not method.startswith("_")
         and function.__doc__
