@@ -310,6 +310,11 @@ def _checked(field, value):
             f"expected {field.name} to be of type {kind.__name__}. "
             f"Received: {value!r}"
         )
+    if kind in (int, float) and not 0 <= value < float("inf"):
+        raise ValueError(
+            f"expected {field.name} to be a finite number of at least 0. "
+            f"Received: {value!r}"
+        )
     return value
 
 

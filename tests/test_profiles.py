@@ -66,6 +66,12 @@ def test_overrides_win_and_none_changes_nothing():
         (lambda: profiles.load("06", glimpses=2), "parameter of notebook 06"),
         (lambda: profiles.load("06", num_glimpses="2"), "type int"),
         (lambda: profiles.load("06", num_glimpses=True), "type int"),
+        (lambda: profiles.load("06", weight_decay=-0.1), "weight_decay.*0"),
+        (lambda: profiles.load("06", epochs=-1), "epochs.*at least 0"),
+        (
+            lambda: profiles.load("06", learning_rate=float("nan")),
+            "learning_rate.*finite.*nan",
+        ),
         (lambda: profiles.load("06", profile="quick", notebok="x"), "notebok"),
         (lambda: profiles.jobs("quick", only="06 99"), "notebook to be one"),
         (lambda: profiles.jobs("quick", seeds=0), "seeds to be an integer"),

@@ -84,6 +84,7 @@ class ScaleAttention(AttentionLayer):
                 "expected the number of scales to be known when the layer is "
                 f"built. Received: score_maps of shape {score_maps_shape}"
             )
+        checks.positive_integer("the number of scales", self.scales)
         self.scorer = self._convolution(self.scales, 1, name="scorer")
         self.hidden.build(features_shape)
         self.scorer.build((*features_shape[:-1], self.units))

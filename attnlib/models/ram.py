@@ -105,12 +105,9 @@ class RecurrentAttention(keras.Model):
                 f"expected policy to be one of {', '.join(POLICIES)}. "
                 f"Received: {policy!r}"
             )
-        for name, std in (
-            ("location_std", location_std),
-            ("exploration_std", exploration_std),
-        ):
-            if std is not None:
-                checks.positive_number(name, std)
+        checks.positive_number("location_std", location_std)
+        if exploration_std is not None:
+            checks.positive_number("exploration_std", exploration_std)
         self.glimpse_size, self.scales = glimpse_size, scales
         self.location_std, self.policy = location_std, policy
         self.exploration_std = exploration_std

@@ -100,7 +100,18 @@ def with_moved_copies(images, labels, copies=10, seed=0):
 
     Returns:
         Images ((copies + 1) N, H, W, C), the given ones first, and labels.
+
+    Raises:
+        ValueError: Images are not finite or not in [0, 1], not one per label,
+            or `copies` is negative.
     """
+    _check_finite(images)
+    low, high = np.min(images, initial=0), np.max(images, initial=0)
+    if low < 0 or high > 1:
+        raise ValueError(
+            "expected images with values from 0 to 1. Received: values from "
+            f"{low:.4g} to {high:.4g}"
+        )
     whole = np.round(images * 255).astype("uint8")
     moved, labels = augmented(whole, labels, copies, seed)
     return _unit(moved), labels

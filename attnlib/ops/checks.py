@@ -252,6 +252,19 @@ def known_size(name, shape):
     return tuple(shape[1:3])
 
 
+def pixels(name, tensor):
+    """Check that images (B, H, W, C) have at least one pixel to read.
+
+    Raises:
+        ValueError: Height or width is 0.
+    """
+    if 0 in tensor.shape[1:3]:
+        raise ValueError(
+            f"expected {name} with at least one pixel. Received: shape "
+            f"{tuple(tensor.shape)}"
+        )
+
+
 def built(layer, method):
     """Check that a layer has its weights before a method uses them.
 

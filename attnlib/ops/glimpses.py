@@ -36,6 +36,7 @@ def extract_glimpses(images, locations, size, scales=1):
     images = checks.floating("images", images)
     locations = checks.floating("locations", locations)
     checks.rank("images", images, 4)
+    checks.pixels("images", images)
     checks.rank("locations", locations, 2)
     checks.same("last axis", locations=locations.shape[1], coordinates=2)
     checks.same(

@@ -63,6 +63,7 @@ def bilinear_sample(images, grid, padding="zeros", align_corners=False):
 
 def _check_sampler(images, grid, padding):
     checks.rank("images", images, 4)
+    checks.pixels("images", images)
     checks.rank("grid", grid, 4)
     checks.same("last axis", grid=grid.shape[3], coordinates=2)
     checks.same("batch sizes", images=images.shape[0], grid=grid.shape[0])

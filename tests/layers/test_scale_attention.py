@@ -113,6 +113,8 @@ def test_images_of_another_size_after_saving(tmp_path):
 
 
 def test_reports_bad_input():
+    with pytest.raises(ValueError, match="number of scales.*at least 1"):
+        ScaleAttention(4)(random(2, 0, 5, 6, 3), random(2, 5, 6, 4))
     for units in (0, -1, 2.5, "4", None, True, np.nan):
         with pytest.raises(ValueError, match="units.*at least 1.*Received"):
             ScaleAttention(units)

@@ -475,6 +475,7 @@ def test_mixed_precision():
         ({"policy": "center"}, "learned, random, centre.*'center'"),
         ({"location_std": 0}, "location_std.*positive"),
         ({"location_std": float("nan")}, "location_std.*positive"),
+        ({"location_std": None}, "location_std.*positive"),
         ({"exploration_std": 0}, "exploration_std.*positive"),
         ({"exploration_steps": 0}, "exploration_steps"),
     ],

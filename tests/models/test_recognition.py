@@ -68,6 +68,14 @@ def test_moved_copies_keep_the_images_and_their_labels(digits):
     assert np.abs(more[len(images) : 2 * len(images)] - images).max() > 0.1
 
 
+def test_only_images_from_0_to_1_are_moved(digits):
+    images, labels = digits.test
+    with pytest.raises(ValueError, match="from 0 to 1.*Received.*255"):
+        recognition.with_moved_copies(images * 255, labels)
+    with pytest.raises(ValueError, match="finite.*Received"):
+        recognition.with_moved_copies(images * np.nan, labels)
+
+
 def test_all_of_mnist_is_trained_on_and_nothing_held_out(monkeypatch):
     asked = []
 

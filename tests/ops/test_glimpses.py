@@ -250,6 +250,9 @@ def test_reports_bad_input():
         extract_glimpses(images.astype("uint8"), locations, 3)
     with pytest.raises(ValueError, match="locations.*floating.*int"):
         extract_glimpses(images, np.zeros((2, 2), "int32"), 3)
+    for side in (images[:, :0], images[:, :, :0]):
+        with pytest.raises(ValueError, match="images.*one pixel.*Received"):
+            extract_glimpses(side, locations, 3)
     for size in (0, -1, 2.0, "3", True, None):
         with pytest.raises(ValueError, match="size.*integer of at least 1"):
             extract_glimpses(images, locations, size)

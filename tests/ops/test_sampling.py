@@ -244,6 +244,9 @@ def test_sample_reports_bad_input():
         bilinear_sample(images.astype("uint8"), grid)
     with pytest.raises(ValueError, match="grid.*floating.*int"):
         bilinear_sample(images, grid.astype("int32"))
+    for side in (images[:, :0], images[:, :, :0]):
+        with pytest.raises(ValueError, match="images.*one pixel.*Received"):
+            bilinear_sample(side, grid)
     for padding in ("reflect", None, 0):
         with pytest.raises(ValueError, match="padding.*zeros.*border.*Rec"):
             bilinear_sample(images, grid, padding)
