@@ -39,7 +39,10 @@ class AttributeAttention(AttentionLayer):
         attributes = checks.floating(
             "attributes", attributes, self.compute_dtype
         )
-        mask = self._check(query, attributes, attributes_mask)
+        self._check(query, attributes)
+        attributes, mask = self._masked(
+            "attributes", attributes, attributes_mask
+        )
         values = self._values(attributes)  # (B, A, E)
         scores = bilinear_scores(
             ops.expand_dims(query, 1), values, self.score_kernel
@@ -57,7 +60,7 @@ class AttributeAttention(AttentionLayer):
         """Return the mixture (B, E) as it is added to the query."""
         raise NotImplementedError
 
-    def _check(self, query, attributes, attributes_mask):
+    def _check(self, query, attributes):
         checks.rank("query", query, 2)
         checks.rank("attributes", attributes, 3)
         depth, width = self.score_kernel.shape
@@ -66,7 +69,6 @@ class AttributeAttention(AttentionLayer):
         checks.same(
             "batch sizes", query=query.shape[0], attributes=attributes.shape[0]
         )
-        return checks.sequence_mask("attributes", attributes_mask, attributes)
 
     def _check_shapes(self, query_shape, attributes_shape):
         checks.shape_rank("query", query_shape, 2)

@@ -111,10 +111,13 @@ class BahdanauAttention(AttentionLayer):
     def call(self, query, memory, memory_mask=None, keys=None):
         query = checks.floating("query", query, self.compute_dtype)
         memory = checks.floating("memory", memory, self.compute_dtype)
+        self._check(query, memory)
+        memory, mask = self._masked("memory", memory, memory_mask)
         if keys is None:
             keys = self.project(memory)
-        keys = checks.floating("keys", keys, self.compute_dtype)
-        mask = self._check(query, memory, memory_mask, keys)
+        else:
+            keys = self._check_keys(keys, memory)
+            keys, _ = self._masked("memory", keys, mask)
         single = len(query.shape) == 2
         if single:
             query = ops.expand_dims(query, 1)
@@ -127,18 +130,19 @@ class BahdanauAttention(AttentionLayer):
             return context[:, 0], weights[:, 0]
         return context, weights
 
-    def _check(self, query, memory, memory_mask, keys):
+    def _check(self, query, memory):
         checks.rank("query", query, 2, 3)
         checks.rank("memory", memory, 3)
-        checks.rank("keys", keys, 3)
         checks.last_axis("query", query, self.query_kernel.shape[0])
         checks.last_axis("memory", memory, self.memory_kernel.shape[0])
-        batches = {"query": query, "memory": memory, "keys": keys}
-        checks.same(
-            "batch sizes", **{k: v.shape[0] for k, v in batches.items()}
-        )
+        checks.same("batch sizes", query=query.shape[0], memory=memory.shape[0])
+
+    def _check_keys(self, keys, memory):
+        keys = checks.floating("keys", keys, self.compute_dtype)
+        checks.rank("keys", keys, 3)
+        checks.same("batch sizes", memory=memory.shape[0], keys=keys.shape[0])
         checks.same("lengths", memory=memory.shape[1], keys=keys.shape[1])
-        return checks.sequence_mask("memory", memory_mask, memory)
+        return keys
 
     def compute_output_shape(self, query_shape, memory_shape):
         _check_shapes(query_shape, memory_shape)

@@ -108,7 +108,7 @@ class GaussianWindow(AttentionLayer):
         kappa = checks.floating("kappa", kappa, wide)
         text = checks.floating("text", text, wide)
         self._check(state, kappa, text)
-        text_mask = checks.sequence_mask("text", text_mask, text)
+        text, text_mask = self._masked("text", text, text_mask)
         raw = ops.cast(self.projection(state), wide)  # (B, 3 K)
         alpha, beta, step = ops.split(
             ops.exp(ops.minimum(raw, LARGEST_LOG)), 3, axis=-1
@@ -118,9 +118,6 @@ class GaussianWindow(AttentionLayer):
         phi = window_at(alpha, beta, kappa, positions)  # (B, S)
         if text_mask is not None:
             phi = ops.where(text_mask, phi, ops.zeros_like(phi))
-            # Not a product alone: padding may hold anything, NaN too.
-            used = ops.expand_dims(text_mask, -1)
-            text = ops.where(used, text, ops.zeros_like(text))
         window = ops.matmul(ops.expand_dims(phi, 1), text)[:, 0]  # (B, V)
         end = window_at(alpha, beta, kappa, stop)  # (B, 1)
         phi = ops.concatenate([phi, end], axis=1)

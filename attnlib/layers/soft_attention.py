@@ -156,10 +156,15 @@ class SoftAttention(AttentionLayer):
         dtype = self.compute_dtype
         state = self._check_state(state)
         annotations = checks.floating("annotations", annotations, dtype)
+        self._check(state, annotations)
+        annotations, mask = self._masked(
+            "annotations", annotations, annotations_mask
+        )
         if keys is None:
             keys = self.project(annotations)
-        keys = checks.floating("keys", keys, dtype)
-        mask = self._check(state, annotations, annotations_mask, keys)
+        else:
+            keys = self._check_keys(keys, annotations)
+            keys, _ = self._masked("annotations", keys, mask)
         projected = ops.matmul(state, ops.cast(self.state_kernel, dtype))
         scores = additive_scores(
             ops.expand_dims(projected, 1),  # (B, 1, U)
@@ -179,21 +184,23 @@ class SoftAttention(AttentionLayer):
         checks.last_axis("state", state, self.state_kernel.shape[0])
         return state
 
-    def _check(self, state, annotations, annotations_mask, keys):
+    def _check(self, state, annotations):
         checks.rank("annotations", annotations, 3)
-        checks.rank("keys", keys, 3)
         width = self.annotation_kernel.shape[0]
         checks.last_axis("annotations", annotations, width)
-        batches = {"state": state, "annotations": annotations, "keys": keys}
         checks.same(
-            "batch sizes", **{k: v.shape[0] for k, v in batches.items()}
+            "batch sizes",
+            state=state.shape[0],
+            annotations=annotations.shape[0],
         )
-        checks.same(
-            "lengths", annotations=annotations.shape[1], keys=keys.shape[1]
-        )
-        return checks.sequence_mask(
-            "annotations", annotations_mask, annotations
-        )
+
+    def _check_keys(self, keys, annotations):
+        keys = checks.floating("keys", keys, self.compute_dtype)
+        checks.rank("keys", keys, 3)
+        for axis, what in enumerate(("batch sizes", "lengths")):
+            sizes = (annotations.shape[axis], keys.shape[axis])
+            checks.same(what, annotations=sizes[0], keys=sizes[1])
+        return keys
 
     def compute_output_shape(self, state_shape, annotations_shape):
         _check_shapes(state_shape, annotations_shape)

@@ -96,7 +96,10 @@ class StackedAttention(AttentionLayer):
         annotations = checks.floating(
             "annotations", annotations, self.compute_dtype
         )
-        mask = self._check(question, annotations, annotations_mask)
+        self._check(question, annotations)
+        annotations, mask = self._masked(
+            "annotations", annotations, annotations_mask
+        )
         places = ops.matmul(annotations, self.annotation_kernel)
         places = ops.tanh(places + self.annotation_bias)  # (B, L, D)
         query, weights = ops.expand_dims(question, 1), []  # (B, 1, D)
@@ -112,7 +115,7 @@ class StackedAttention(AttentionLayer):
             query = query + ops.matmul(weights[-1], places)
         return query[:, 0], ops.concatenate(weights, axis=1)
 
-    def _check(self, question, annotations, annotations_mask):
+    def _check(self, question, annotations):
         checks.rank("question", question, 2)
         checks.rank("annotations", annotations, 3)
         depth, width = self.annotation_kernel.shape
@@ -122,9 +125,6 @@ class StackedAttention(AttentionLayer):
             "batch sizes",
             question=question.shape[0],
             annotations=annotations.shape[0],
-        )
-        return checks.sequence_mask(
-            "annotations", annotations_mask, annotations
         )
 
     def compute_output_shape(self, question_shape, annotations_shape):

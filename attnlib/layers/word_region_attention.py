@@ -116,14 +116,14 @@ class WordRegionAttention(AttentionLayer):
         words = checks.floating("words", words, dtype)
         annotations = checks.floating("annotations", annotations, dtype)
         self._check(words, annotations)
-        words_mask = checks.sequence_mask("words", words_mask, words)
-        mask = checks.sequence_mask(
-            "annotations", annotations_mask, annotations
+        words, words_mask = self._masked("words", words, words_mask)
+        annotations, mask = self._masked(
+            "annotations", annotations, annotations_mask
         )
         scores = word_guided_scores(
             words, self.project(annotations), words_mask
         )
-        answer = ops.expand_dims(_question(words, words_mask), 1)  # (B, 1, D)
+        answer = ops.sum(words, axis=1, keepdims=True)  # (B, 1, D)
         mask = _places(scores, words_mask, mask)
         evidence = [ops.matmul(annotations, w) + b for w, b in self.evidence]
         scores, weights = ops.expand_dims(scores, 1), []
@@ -164,14 +164,6 @@ class WordRegionAttention(AttentionLayer):
                 self.kernel_initializer
             ),
         }
-
-
-def _question(words, words_mask):
-    """Return the sum of the allowed words, shape (B, D)."""
-    if words_mask is not None:
-        allowed = ops.expand_dims(words_mask, -1)
-        words = ops.where(allowed, words, ops.zeros_like(words))
-    return ops.sum(words, axis=1)
 
 
 def _places(scores, words_mask, annotations_mask):

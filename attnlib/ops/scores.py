@@ -171,10 +171,13 @@ def word_guided_scores(words, keys, words_mask=None):
     checks.same("batch sizes", words=words.shape[0], keys=keys.shape[0])
     checks.same("widths", words=words.shape[2], keys=keys.shape[2])
     mask = checks.sequence_mask("words", words_mask, words)
+    if mask is not None:
+        # Before the product, since its gradient multiplies 0 by the word.
+        mask = ops.expand_dims(mask, -1)
+        words = ops.where(mask, words, ops.zeros_like(words))
     scores = ops.matmul(words, ops.transpose(keys, (0, 2, 1)))  # (B, T, L)
     if mask is not None:
-        lowest = ops.full_like(scores, -np.inf)
-        scores = ops.where(ops.expand_dims(mask, -1), scores, lowest)
+        scores = ops.where(mask, scores, ops.full_like(scores, -np.inf))
     # With an initial value, since an empty batch has no maximum elsewhere.
     best = ops.max(scores, axis=1, initial=-np.inf)
     return ops.where(best > -np.inf, best, ops.zeros_like(best))

@@ -253,16 +253,17 @@ def test_masks_must_be_boolean_and_fit(case):
             call(layer, inputs, **{f"{name}_mask": np.ones(shape[1], bool)})
 
 
-def test_padding_never_changes_the_result(case):
+@pytest.mark.parametrize("padding", [1e4, np.nan])
+def test_padding_never_changes_the_result(case, padding):
     layer, inputs = case.make(), case.inputs(2)
     for name in case.masked:
         value = inputs[name]
         mask = np.ones(value.shape[:2], bool)
         mask[1, 2:] = False
-        junk = np.full_like(value[:, :2], 1e4)
+        junk = np.full_like(value[:, :2], padding)
         padded = {**inputs, name: np.concatenate([value, junk], 1)}
         for other in case.aligned.get(name, ()):
-            columns = [inputs[other], np.full((2, 2), 1e4, "float32")]
+            columns = [inputs[other], np.full((2, 2), padding, "float32")]
             padded[other] = np.concatenate(columns, 1)
         padded_mask = np.concatenate([mask, np.zeros((2, 2), bool)], 1)
         found = call(layer, padded, **{f"{name}_mask": padded_mask})
@@ -281,6 +282,35 @@ def test_padding_never_changes_the_result(case):
             np.testing.assert_allclose(
                 found[path], gradient, rtol=1e-4, atol=1e-4, err_msg=path
             )
+
+
+def test_padding_of_keys_that_were_computed_before_is_harmless(case):
+    layer, inputs = case.make(), case.inputs(2)
+    if "keys" not in inspect.signature(layer.call).parameters:
+        return
+    call(layer, inputs)  # builds it
+    name = next(iter(case.masked))
+    mask = np.ones(inputs[name].shape[:2], bool)
+    mask[:, -1] = False
+    padded = {**inputs, name: np.where(mask[..., None], inputs[name], np.nan)}
+
+    def loss(fed):
+        keys = layer.project(fed[name])
+        masks = {f"{name}_mask": mask}
+        out = call(layer, fed, keys=keys, training=False, **masks)[0]
+        return keras.ops.sum(keras.ops.square(out))
+
+    assert np.isclose(to_numpy(loss(padded)), to_numpy(loss(inputs)))
+    # As a constant: what projects NaN has no finite gradient of its own.
+    keys = to_numpy(layer.project(padded[name]))
+
+    def of_query():
+        masks = {f"{name}_mask": mask}
+        out = call(layer, padded, keys=keys, training=False, **masks)[0]
+        return keras.ops.sum(keras.ops.square(out))
+
+    gradients = variable_gradients(of_query, layer.trainable_variables)
+    assert all(np.isfinite(g).all() for g in gradients.values())
 
 
 def test_rows_without_any_allowed_entry_are_finite(case):
