@@ -36,6 +36,9 @@ WARNINGS = (
     # Keras and TensorFlow predate the copy argument of NumPy 2.
     "ignore:__array__ implementation doesn't accept a copy keyword:"
     "DeprecationWarning:keras",
+    # torch likewise, in the library's examples.
+    "ignore:__array__ implementation doesn't accept a copy keyword:"
+    "DeprecationWarning:attnlib",
 )
 
 

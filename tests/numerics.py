@@ -147,9 +147,11 @@ def variable_gradients(loss, variables):
     else:
         import torch
 
-        found = torch.autograd.grad(
-            loss(), [v.value for v in variables], materialize_grads=True
-        )
+        values = [v.value for v in variables]
+        trained = [value for value in values if value.requires_grad]
+        known = torch.autograd.grad(loss(), trained, materialize_grads=True)
+        known = dict(zip(map(id, trained), known, strict=True))
+        found = [known.get(id(v), torch.zeros_like(v)) for v in values]
     return {
         variable.path: np.asarray(to_numpy(gradient))
         for variable, gradient in zip(variables, found, strict=True)

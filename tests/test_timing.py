@@ -5,6 +5,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from numerics import to_numpy
 
 from attnlib import timing
 
@@ -73,10 +74,9 @@ def test_compiled_model_is_in_inference_mode():
         ]
     )
     x = keras.ops.ones((2, 4))
-    first = np.asarray(timing.compiled(model)(x))
-    np.testing.assert_allclose(
-        first, np.asarray(model(x, training=False)), rtol=1e-5
-    )
+    first = to_numpy(timing.compiled(model)(x))
+    expected = to_numpy(model(x, training=False))
+    np.testing.assert_allclose(first, expected, rtol=1e-5)
 
 
 def test_prepare_compiles_each_shape_once_and_runs_nothing():

@@ -55,12 +55,13 @@ class SpatialCrop(AttentionLayer):
 
     Example:
 
+    >>> import keras
     >>> import numpy as np
     >>> from attnlib.layers import SpatialCrop
     >>> images = np.arange(16.0, dtype="float32").reshape(1, 4, 4, 1)
     >>> state = np.ones((1, 3), "float32")
     >>> crops, theta = SpatialCrop((2, 2), initial_scale=0.5)(images, state)
-    >>> np.array(crops).round(4).ravel().tolist()
+    >>> keras.ops.convert_to_numpy(crops).round(4).ravel().tolist()
     [5.0, 6.0, 9.0, 10.0]
 
     Reference:

@@ -74,7 +74,7 @@ class SpatialTransformer(AttentionLayer):
     >>> from attnlib.layers import SpatialTransformer
     >>> layer = SpatialTransformer(keras.layers.Flatten(), "attention")
     >>> images = np.arange(6.0, dtype="float32").reshape(1, 2, 3, 1)
-    >>> np.array(layer(images)).round(4).ravel().tolist()
+    >>> keras.ops.convert_to_numpy(layer(images)).round(4).ravel().tolist()
     [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
     Reference:

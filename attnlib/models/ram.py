@@ -233,7 +233,8 @@ class RecurrentAttention(keras.Model):
         """Take one glimpse and return the next state, shape (B, units)."""
         glimpse = self.flatten(self.sensor(images, location))
         what = self.what(self.what_hidden(glimpse))
-        where = self.where(self.where_hidden(ops.stop_gradient(location)))
+        location = ops.stop_gradient(ops.convert_to_tensor(location))
+        where = self.where(self.where_hidden(location))
         seen = ops.relu(what + where)
         return ops.relu(self.recurrent(state) + self.input_projection(seen))
 
@@ -259,7 +260,8 @@ class RecurrentAttention(keras.Model):
         Returns:
             `(location, log_prob, baseline)`: shapes (B, 2), (B,), (B,).
         """
-        state = ops.stop_gradient(state)
+        state = ops.stop_gradient(ops.convert_to_tensor(state))
+        noise = ops.convert_to_tensor(noise)
         mean = ops.cast(self.locator(self.locator_hidden(state)), "float32")
         baseline = ops.cast(self.baseline(state)[:, 0], "float32")
         if self.policy == "random":

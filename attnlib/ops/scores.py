@@ -178,6 +178,8 @@ def word_guided_scores(words, keys, words_mask=None):
     scores = ops.matmul(words, ops.transpose(keys, (0, 2, 1)))  # (B, T, L)
     if mask is not None:
         scores = ops.where(mask, scores, ops.full_like(scores, -np.inf))
-    # With an initial value, since an empty batch has no maximum elsewhere.
+    if 0 in scores.shape:
+        return ops.sum(scores, axis=1)  # torch has no maximum of nothing
+    # With an initial value, for a batch that turns out to be empty.
     best = ops.max(scores, axis=1, initial=-np.inf)
     return ops.where(best > -np.inf, best, ops.zeros_like(best))

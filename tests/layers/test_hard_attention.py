@@ -171,7 +171,7 @@ def test_a_gradient_passes_the_log_probability():
 
         def weighted(chosen=chosen):
             _, weights, sample = layer(STATE, ANNOTATIONS, noise=99 * chosen)
-            chance = keras.ops.sum(weights * chosen, axis=-1)
+            chance = keras.ops.sum(keras.ops.multiply(weights, chosen), -1)
             chance = keras.ops.stop_gradient(chance)
             return keras.ops.sum(chance * choice_log_prob(weights, sample))
 
