@@ -40,7 +40,7 @@ usage: python tasks.py TASK [NAME=VALUE ...]   (or: make TASK [NAME=VALUE ...])
 tasks
   lab         open the notebooks in JupyterLab
   report      run the notebooks and draw reports/PROFILE/index.html
-  test        linter, unit tests, doctests, notebooks, browser
+  test        linter, unit tests and examples, notebooks, browser
   bench       time models, operations and layers beside alternatives
   docs        draw the API reference, reports/docs/index.html
   wheelhouse  collect wheels for an offline GPU machine that has JAX
@@ -619,9 +619,6 @@ def _test_steps(python, options, scratch):
         ignored = [f"--ignore={ROOT / path}" for path in free]
         units = [*pytest, *workers, "-m", "not browser and not notebooks"]
         yield f"unit tests, {backend}", [*units, *ignored, "tests"], env
-        if backend != "torch":
-            doctests = [*pytest, "--doctest-modules", "attnlib"]
-            yield f"doctests, {backend}", doctests, env
     env = run_environ(
         python,
         replace(options, backend=backends[0], profile="smoke"),
