@@ -142,7 +142,7 @@ def variable_gradients(loss, variables):
             with keras.StatelessScope(state_mapping=mapping):
                 return loss()
 
-        found = jax.grad(of_values)([v.value for v in variables])
+        found = jax.jit(jax.grad(of_values))([v.value for v in variables])
     else:
         import torch
 

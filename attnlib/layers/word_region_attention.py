@@ -117,6 +117,8 @@ class WordRegionAttention(AttentionLayer):
         annotations = checks.floating("annotations", annotations, dtype)
         self._check(words, annotations)
         words_mask = checks.sequence_mask("words", words_mask, words)
+        if words.shape[1] == 0:  # Nothing is asked for, masked or not.
+            words_mask = ops.zeros(ops.shape(words)[:2], "bool")
         mask = checks.sequence_mask(
             "annotations", annotations_mask, annotations
         )
