@@ -25,6 +25,8 @@ os.environ["ATTNLIB_CACHE"] = str(SCRATCH / "cache")
 os.environ["ATTNLIB_REPORTS"] = str(SCRATCH / "reports")
 os.environ["MPLBACKEND"] = "agg"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Most of the time of tests on JAX is spent on compiling what runs once.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 for name in ("ATTNLIB_PROFILE", "ATTNLIB_RESULT_FILE", "ATTNLIB_DEVICE"):
     os.environ.pop(name, None)
 

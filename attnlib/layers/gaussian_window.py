@@ -99,6 +99,7 @@ class GaussianWindow(AttentionLayer):
 
     def build(self, state_shape, kappa_shape, text_shape):
         _check_shapes(state_shape, kappa_shape, text_shape)
+        checks.widths(state=state_shape)
         self.projection.build(state_shape)
         self.built = True
 

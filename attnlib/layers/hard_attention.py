@@ -27,7 +27,7 @@ class HardAttention(SoftAttention):
     Args:
         units: Width U of the scoring network, at least 1.
         gated: Whether the context is multiplied by the gate.
-        seed: Seed of the noise, or None.
+        seed: Seed of the noise, an integer of 32 bits from 0 on, or None.
         kernel_initializer: For W_a, W_h and w_beta.
         score_initializer: For v_a. With zeros the weights are uniform.
         **kwargs: Of `keras.layers.Layer`.
@@ -49,7 +49,7 @@ class HardAttention(SoftAttention):
 
     Raises:
         ValueError: `units` is no positive integer, `gated` no boolean, `seed`
-            no integer, or a rank, size or dtype of the inputs is wrong.
+            no seed, or a rank, size or dtype of the inputs is wrong.
 
     Example:
 
@@ -69,8 +69,8 @@ class HardAttention(SoftAttention):
 
     def __init__(self, units, gated=True, seed=None, **kwargs):
         super().__init__(units, gated, **kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = checks.seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def build(self, state_shape, annotations_shape, noise_shape=None):
         _check_noise_shape(noise_shape)

@@ -28,7 +28,7 @@ class LocationPolicy(AttentionLayer):
             positive number.
         kernel_initializer: For W_2; the default starts in the middle of the
             image and spreads as far as reward asks for.
-        seed: Seed of the noise, or None.
+        seed: Seed of the noise, an integer of 32 bits from 0 on, or None.
         **kwargs: Of `keras.layers.Layer`.
 
     Call arguments:
@@ -49,8 +49,8 @@ class LocationPolicy(AttentionLayer):
         `attnlib.ops.extract_glimpses`.
 
     Raises:
-        ValueError: `units` is no positive integer, `std` is not positive, or a
-            rank, size or dtype of the inputs is wrong.
+        ValueError: `units` is no positive integer, `std` is not positive,
+            `seed` no seed, or a rank, size or dtype of the inputs is wrong.
 
     Example:
 
@@ -77,8 +77,8 @@ class LocationPolicy(AttentionLayer):
         if kernel_initializer is None:
             kernel_initializer = keras.initializers.RandomNormal(stddev=1e-3)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = checks.seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True
         self.hidden = keras.layers.Dense(
             self.units, "relu", dtype=self.dtype_policy, name="hidden"
@@ -93,6 +93,7 @@ class LocationPolicy(AttentionLayer):
 
     def build(self, state_shape, noise_shape=None):
         _check_shapes(state_shape, noise_shape)
+        checks.widths(state=state_shape)
         self.hidden.build(state_shape)
         self.mean.build((state_shape[0], self.units))
         self.built = True

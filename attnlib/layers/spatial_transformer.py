@@ -122,7 +122,13 @@ class SpatialTransformer(AttentionLayer):
         shape = (None, *images_shape[1:])
         if not self.localization.built:
             self.localization.build(shape)
-        features = self.localization.compute_output_shape(shape)[1:]
+        features = self.localization.compute_output_shape(shape)
+        if not _is_one_shape(features):
+            raise ValueError(
+                "expected localization to give one tensor. Received: shapes "
+                f"{features}"
+            )
+        features = tuple(features[1:])
         if None in features:
             raise ValueError(
                 "expected localization to give features of a known size. "
@@ -156,6 +162,13 @@ class SpatialTransformer(AttentionLayer):
             self.regressor.compute_dtype,
         )
         width = self.regressor.kernel.shape[0]
+        found = tuple(features.shape[1:])
+        if None not in found and math.prod(found) != width:
+            raise ValueError(
+                f"expected localization to give {width} features, as the layer "
+                f"was built for. Received: shape {found} for images of shape "
+                f"{tuple(images.shape)}"
+            )
         features = ops.reshape(features, (ops.shape(images)[0], width))
         return self._transform(self.regressor(features), *size)
 
@@ -214,6 +227,13 @@ def _layer(name, value):
             f"expected {name} to be a Keras layer or model. Received: {value!r}"
         )
     return value
+
+
+def _is_one_shape(shape):
+    """Return whether a layer's output shape is that of a single tensor."""
+    return isinstance(shape, (tuple, list)) and not any(
+        isinstance(size, (tuple, list, dict)) for size in shape
+    )
 
 
 def _side(name, value):

@@ -117,6 +117,8 @@ class WordRegionAttention(AttentionLayer):
         annotations = checks.floating("annotations", annotations, dtype)
         self._check(words, annotations)
         words, words_mask = self._masked("words", words, words_mask)
+        if words.shape[1] == 0:  # Nothing is asked for, masked or not.
+            words_mask = ops.zeros(ops.shape(words)[:2], "bool")
         annotations, mask = self._masked(
             "annotations", annotations, annotations_mask
         )

@@ -4,6 +4,7 @@ import math
 from numbers import Integral, Real
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -16,9 +17,9 @@ def floating(name, tensor, dtype=None):
         dtype: Floating dtype to cast to, or None to keep the tensor's own.
 
     Raises:
-        ValueError: The tensor holds integers or booleans.
+        ValueError: It is no tensor, or holds integers or booleans.
     """
-    tensor = ops.convert_to_tensor(tensor)
+    tensor = _tensor(name, tensor)
     received = keras.backend.standardize_dtype(tensor.dtype)
     if not keras.backend.is_float_dtype(received):
         raise ValueError(
@@ -34,9 +35,9 @@ def boolean(name, mask):
     """Return `mask` as a boolean tensor; True means use.
 
     Raises:
-        ValueError: The mask is not boolean.
+        ValueError: The mask is no tensor, or not boolean.
     """
-    mask = ops.convert_to_tensor(mask)
+    mask = _tensor(name, mask)
     received = keras.backend.standardize_dtype(mask.dtype)
     if received != "bool":
         raise ValueError(
@@ -44,6 +45,16 @@ def boolean(name, mask):
             f"{received}"
         )
     return mask
+
+
+def _tensor(name, value):
+    try:
+        return ops.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected {name} to be a tensor or an array of numbers. "
+            f"Received: {type(value).__name__}"
+        ) from error
 
 
 def sequence_mask(name, mask, tensor):
@@ -159,6 +170,23 @@ def positive_number(name, value):
     return float(value)
 
 
+def seed(value):
+    """Return a seed that every backend takes: None, or an int of 32 bits.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    if value is None:
+        return None
+    integer = isinstance(value, Integral) and not isinstance(value, bool)
+    if not integer or not 0 <= value < 2**32:
+        raise ValueError(
+            "expected seed to be None or an integer from 0 to 2**32 - 1. "
+            f"Received: {value!r}"
+        )
+    return int(value)
+
+
 def compute_dtype(dtype):
     """Return the dtype for softmax and log-densities: at least float32."""
     dtype = keras.backend.standardize_dtype(dtype)
@@ -196,16 +224,16 @@ def widths(**shapes):
 
 
 def flag(name, value):
-    """Return `value` when it is True or False.
+    """Return `value` as a bool when it is True or False.
 
     Raises:
         ValueError: It is anything else.
     """
-    if not isinstance(value, bool):
+    if not isinstance(value, (bool, np.bool_)):
         raise ValueError(
             f"expected {name} to be True or False. Received: {value!r}"
         )
-    return value
+    return bool(value)
 
 
 def one_of(name, value, choices):

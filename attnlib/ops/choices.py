@@ -23,7 +23,7 @@ def gumbel_max(scores, noise=None, mask=None):
 
     Returns:
         One-hot tensor of the shape and dtype of `scores`. Among equals the
-        first is taken.
+        first is taken. Rows without entries stay empty.
 
     Raises:
         ValueError: A rank, size or dtype is wrong.
@@ -57,6 +57,8 @@ def gumbel_max(scores, noise=None, mask=None):
         lowest = float(np.finfo(wide).min)
         x = ops.maximum(x, lowest / 2)
         x = ops.where(mask, x, ops.full_like(x, lowest))
+    if x.shape[-1] == 0:  # Which no backend takes the largest of.
+        return ops.zeros_like(scores)
     chosen = ops.expand_dims(ops.argmax(x, axis=-1), -1)  # (..., 1)
     # Counting the entries works where their number is not known, too.
     count = ops.cumsum(ops.ones_like(x, dtype="int32"), axis=-1) - 1

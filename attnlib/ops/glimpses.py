@@ -12,7 +12,7 @@ def extract_glimpses(images, locations, size, scales=1):
     `size`. It starts at pixel round(p - (size * 2**k - 1) / 2), ties to even,
     where p is the location in pixels. Outside the image all is 0. The cost
     does not depend on the image's height and width: only the pixels under the
-    windows are read.
+    windows are read. A location that is NaN gives NaN.
 
     Args:
         images: Images, shape (B, H, W, C).
@@ -62,7 +62,10 @@ def _pixel_centres(images, locations):
 def _window(images, centres, size, factor):
     batch, height, width, channels = ops.shape(images)
     side = size * factor
-    start = ops.cast(ops.round(centres - (side - 1) / 2), "int32")  # (B, 2)
+    start = ops.round(centres - (side - 1) / 2)  # (B, 2)
+    # Not a maximum: backends make different integers of a NaN.
+    start = ops.where(start > -side, start, ops.full_like(start, -side))
+    start = ops.cast(start, "int32")
     steps = ops.arange(side, dtype="int32")
     columns = start[:, :1] + steps[None, :]  # (B, side)
     rows = start[:, 1:] + steps[None, :]
@@ -79,8 +82,11 @@ def _window(images, centres, size, factor):
     )
     # The shape is restored since an empty batch loses it on JAX.
     pixels = ops.reshape(pixels, (batch, side, side, channels))
-    # Not a product: a NaN at the border must not spread outside the image.
-    pixels = ops.where(inside[..., None], pixels, ops.zeros_like(pixels))
+    # 0, or NaN where the location is. Not a product with `inside`: a NaN at
+    # the border must not spread outside the image.
+    outside = ops.sum(ops.where(ops.isnan(centres), centres, 0.0), axis=1)
+    outside = ops.cast(outside[:, None, None, None], pixels.dtype)
+    pixels = ops.where(inside[..., None], pixels, outside)
     if factor == 1:
         return pixels
     shape = (batch, size, factor, size, factor, channels)

@@ -151,9 +151,10 @@ def tps_grid(offsets, height, width, align_corners=False):
     side = _control_points(offsets)
     checks.positive_integer("height", height)
     checks.positive_integer("width", width)
+    align_corners = checks.flag("align_corners", align_corners)
     dtype = keras.backend.standardize_dtype(offsets.dtype)
     offsets = ops.cast(offsets, checks.compute_dtype(dtype))
-    identity, left = _spline(side, height, width, bool(align_corners))
+    identity, left = _spline(side, height, width, align_corners)
     rounded = ops.stop_gradient(ops.round(offsets * 1024) / 1024)
     right = ops.concatenate([rounded, rounded, offsets - rounded], axis=1)
     left = ops.convert_to_tensor(left, dtype=offsets.dtype)
@@ -270,6 +271,7 @@ def _apply(theta, height, width, align_corners):
     """Return theta . (x_t, y_t, 1) as one (B, h, w) tensor per row."""
     checks.positive_integer("height", height)
     checks.positive_integer("width", width)
+    checks.flag("align_corners", align_corners)
     x, y = (
         ops.convert_to_tensor(_target_axis(n, align_corners), dtype=theta.dtype)
         for n in (width, height)

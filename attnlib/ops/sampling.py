@@ -49,6 +49,7 @@ def bilinear_sample(images, grid, padding="zeros", align_corners=False):
     dtype = keras.backend.standardize_dtype(images.dtype)
     grid = checks.floating("grid", grid, checks.compute_dtype(dtype))
     _check_sampler(images, grid, padding)
+    checks.flag("align_corners", align_corners)
     _, height, width, _ = ops.shape(images)
     x, y = ops.split(grid, 2, axis=-1)  # (B, h, w, 1) each
     x, u = _floor(_position(x, width, padding, align_corners), width)

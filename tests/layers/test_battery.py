@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 from cases import CASES
-from numerics import dtype_of, to_numpy, variable_gradients
+from numerics import dtype_of, run, to_numpy, variable_gradients
 
 pytestmark = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-FREE = "symbolic"
+PADDING = 2
 
 
 def call(layer, inputs, **options):
@@ -25,6 +25,21 @@ def call(layer, inputs, **options):
     named = {name: inputs[name] for name in list(inputs)[count:]}
     out = layer(*values, **named, **options)
     return tuple(out) if isinstance(out, (tuple, list)) else (out,)
+
+
+def compute(layer, inputs, masks=None):
+    """Do the same for a layer that need not be called eagerly."""
+    if not layer.built:
+        layer.build(**{f"{k}_shape": v.shape for k, v in inputs.items()})
+    values = *inputs.values(), *(masks or {}).values()
+
+    def named(*tensors):
+        names = *inputs, *(masks or {})
+        pairs = dict(zip(names, tensors, strict=True))
+        masked = {name: pairs.pop(name) for name in masks or {}}
+        return call(layer, pairs, **masked)
+
+    return run(named, *values)
 
 
 def functional(case, layer, free=False):
@@ -43,13 +58,37 @@ def predict(model, inputs):
     return out if isinstance(out, list) else [out]
 
 
-def gradients_of_weights(layer, inputs, masks):
-    """Return the gradients of a layer's first output to its weights."""
+def gradients_of(layer, inputs, masks):
+    """Return the gradients of all outputs to weights and inputs, by name."""
+    variables = {
+        name: keras.Variable(value, name=name) for name, value in inputs.items()
+    }
 
     def loss():
-        return keras.ops.sum(keras.ops.square(call(layer, inputs, **masks)[0]))
+        tensors = {name: v.value for name, v in variables.items()}
+        outputs = call(layer, tensors, **masks)
+        return sum(keras.ops.sum(keras.ops.square(out)) for out in outputs)
 
-    return variable_gradients(loss, layer.trainable_variables)
+    every = [*layer.trainable_variables, *variables.values()]
+    return variable_gradients(loss, every)
+
+
+def with_entries(layer, inputs, name):
+    """Return which outputs have a column per entry of an input."""
+    shapes = {f"{k}_shape": v.shape for k, v in inputs.items()}
+    before = layer.compute_output_shape(**shapes)
+    batch, length, width = inputs[name].shape
+    shapes[f"{name}_shape"] = (batch, length + 1, width)
+    after = layer.compute_output_shape(**shapes)
+    pairs = enumerate(zip(before, after, strict=True))
+    return [index for index, (one, other) in pairs if one != other]
+
+
+def columns(tensor, length):
+    """Split the last axis: entries, padding behind them, and the rest."""
+    tensor = to_numpy(tensor)
+    end = length + PADDING
+    return tensor[..., :length], tensor[..., length:end], tensor[..., end:]
 
 
 def agree(found, expected, **tolerance):
@@ -114,20 +153,20 @@ def test_unknown_batch_and_lengths(case):
     model = functional(case, layer, free=True)
     for batch in (1, 4):
         inputs = case.inputs(batch)
-        agree(predict(model, inputs), call(layer, inputs))
+        agree(predict(model, inputs), compute(layer, inputs))
 
 
 def test_examples_are_independent(case):
     layer, inputs = case.make(), case.inputs(3)
-    whole = call(layer, inputs)
-    last = call(layer, {k: v[2:] for k, v in inputs.items()})
+    whole = compute(layer, inputs)
+    last = compute(layer, {k: v[2:] for k, v in inputs.items()})
     agree(last, [out[2:] for out in whole])
 
 
 def test_empty_batch(case):
     if case.convolutions:
         pytest.skip("TensorFlow's convolutions refuse an empty batch")
-    outputs = call(case.make(), case.inputs(0))
+    outputs = compute(case.make(), case.inputs(0))
     assert [tuple(o.shape) for o in outputs] == [(0, *s) for s in case.outputs]
 
 
@@ -165,15 +204,15 @@ def test_one_step_of_fit(case):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision(case, policy):
     layer, inputs = case.make(dtype=policy), case.inputs(2)
-    outputs = call(layer, inputs)
+    outputs = compute(layer, inputs)
     for out in outputs:
         assert dtype_of(out) == policy.removeprefix("mixed_")
     for weight in layer.weights:
         assert weight.dtype == "float32"
     full = case.make(dtype="float32")
-    expected = call(full, inputs)
+    full.build(**{f"{k}_shape": v.shape for k, v in inputs.items()})
     full.set_weights(layer.get_weights())
-    expected = call(full, inputs)
+    expected = compute(full, inputs)
     agree(
         [keras.ops.cast(out, "float32") for out in outputs],
         expected,
@@ -192,7 +231,7 @@ def test_same_seed_same_result(case):
     results = []
     for _ in range(2):
         keras.utils.set_random_seed(7)
-        results.append(to_numpy(call(case.make(), case.inputs(2))))
+        results.append(to_numpy(compute(case.make(), case.inputs(2))))
     agree(*results, rtol=0, atol=0)
 
 
@@ -253,32 +292,35 @@ def test_masks_must_be_boolean_and_fit(case):
             call(layer, inputs, **{f"{name}_mask": np.ones(shape[1], bool)})
 
 
-@pytest.mark.parametrize("padding", [1e4, np.nan])
-def test_padding_never_changes_the_result(case, padding):
+@pytest.mark.parametrize("filler", [1e4, np.nan])
+def test_padding_never_changes_the_result(case, filler):
+    """Neither an output nor a gradient, to weights or to inputs."""
     layer, inputs = case.make(), case.inputs(2)
     for name in case.masked:
-        value = inputs[name]
-        mask = np.ones(value.shape[:2], bool)
+        length = inputs[name].shape[1]
+        mask = np.ones((2, length), bool)
         mask[1, 2:] = False
-        junk = np.full_like(value[:, :2], padding)
-        padded = {**inputs, name: np.concatenate([value, junk], 1)}
-        for other in case.aligned.get(name, ()):
-            columns = [inputs[other], np.full((2, 2), padding, "float32")]
-            padded[other] = np.concatenate(columns, 1)
-        padded_mask = np.concatenate([mask, np.zeros((2, 2), bool)], 1)
-        found = call(layer, padded, **{f"{name}_mask": padded_mask})
-        expected = call(layer, inputs, **{f"{name}_mask": mask})
-        np.testing.assert_allclose(
-            to_numpy(found[0]), to_numpy(expected[0]), atol=1e-5
-        )
-        arguments = (
-            (padded, {f"{name}_mask": padded_mask}),
-            (inputs, {f"{name}_mask": mask}),
-        )
-        found, expected = (
-            gradients_of_weights(layer, *each) for each in arguments
-        )
-        for path, gradient in expected.items():
+        masks = {f"{name}_mask": mask}
+        padded, padded_names = dict(inputs), (name, *case.aligned.get(name, ()))
+        for other in padded_names:
+            junk = np.full_like(inputs[other][:, :PADDING], filler)
+            padded[other] = np.concatenate([inputs[other], junk], 1)
+        no = np.zeros((2, PADDING), bool)
+        padded_masks = {f"{name}_mask": np.concatenate([mask, no], 1)}
+        found = compute(layer, padded, padded_masks)
+        expected = list(compute(layer, inputs, masks))
+        found = list(found)
+        for index in with_entries(layer, inputs, name):
+            entries, padding, rest = columns(found[index], length)
+            assert not padding.any()
+            found[index] = np.concatenate([entries, rest], -1)
+        agree(found, expected)
+        found = gradients_of(layer, padded, padded_masks)
+        for path, gradient in gradients_of(layer, inputs, masks).items():
+            if path in padded_names:
+                assert not found[path][:, length:].any()
+                assert not found[path][1, 2:].any()
+                found[path] = found[path][:, :length]
             np.testing.assert_allclose(
                 found[path], gradient, rtol=1e-4, atol=1e-4, err_msg=path
             )
@@ -313,16 +355,36 @@ def test_padding_of_keys_that_were_computed_before_is_harmless(case):
     assert all(np.isfinite(g).all() for g in gradients.values())
 
 
-def test_rows_without_any_allowed_entry_are_finite(case):
+def test_rows_without_any_allowed_entry_are_zero(case):
+    """Weights are, and no gradient of the row's is NaN or infinite."""
     layer, inputs = case.make(), case.inputs(2)
     for name in case.masked:
-        mask = np.ones(inputs[name].shape[:2], bool)
+        length = inputs[name].shape[1]
+        mask = np.ones((2, length), bool)
         mask[1] = False
         masks = {f"{name}_mask": mask}
-        for out in call(layer, inputs, **masks):
-            assert np.isfinite(to_numpy(out)).all()
-        for gradient in gradients_of_weights(layer, inputs, masks).values():
+        outputs = to_numpy(compute(layer, inputs, masks))
+        for out in outputs:
+            assert np.isfinite(out).all()
+        for index in with_entries(layer, inputs, name):
+            assert outputs[index][0].any()
+            assert not columns(outputs[index][1], length)[0].any()
+        for gradient in gradients_of(layer, inputs, masks).values():
             assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_inputs_of_one_entry_and_of_none(case, length):
+    for name in case.masked:
+        inputs = case.inputs(2)
+        for other in (name, *case.aligned.get(name, ())):
+            inputs[other] = inputs[other][:, :length]
+        layer = case.make()
+        plain = compute(layer, inputs)
+        for out in plain:
+            assert np.isfinite(to_numpy(out)).all()
+        mask = np.ones((2, length), bool)
+        agree(compute(layer, inputs, {f"{name}_mask": mask}), plain)
 
 
 def test_integers_are_refused(case):
@@ -351,3 +413,26 @@ def test_different_batch_sizes_are_refused(case):
     for name in list(inputs)[1:]:
         with pytest.raises(ValueError, match=f"batch sizes.*{name}: 2"):
             call(case.make(), {**inputs, name: inputs[name][:2]})
+
+
+def test_what_is_no_tensor_is_refused(case):
+    layer, inputs = case.make(), case.inputs(2)
+    call(layer, inputs)
+    for name, parameter in inspect.signature(layer.call).parameters.items():
+        if name in inputs and parameter.default is parameter.empty:
+            with pytest.raises(ValueError, match=f"{name}.*tensor.*NoneType"):
+                call(layer, {**inputs, name: None})
+
+
+def test_unknown_widths_cannot_be_built(case):
+    """A layer with weights says which size it needs to know."""
+    shapes = {f"{k}_shape": v.shape for k, v in case.inputs(2).items()}
+    refused = []
+    for name, shape in shapes.items():
+        unknown = {**shapes, name: (*shape[:-1], None)}
+        try:
+            case.make().build(**unknown)
+        except ValueError as error:
+            assert "expected" in str(error) and "Received" in str(error)
+            refused.append(name)
+    assert refused or not case.weights

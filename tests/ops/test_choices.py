@@ -41,7 +41,7 @@ def choice_reference(scores, noise, mask):
     return out
 
 
-@pytest.mark.parametrize("shape", [(5,), (4, 6), (2, 3, 4), (0, 3)])
+@pytest.mark.parametrize("shape", [(5,), (4, 6), (2, 3, 4), (0, 3), (2, 0)])
 def test_choice_equals_reference(shape):
     scores, noise = random(*shape), gumbel(*shape)
     mask = np.random.default_rng(3).random(shape) < 0.6

@@ -137,6 +137,24 @@ def test_gradient_of_narrow_filters_is_there():
     assert np.abs(found[0, 3]) > 1
 
 
+@pytest.mark.parametrize("size", [1, 4])
+def test_gradient_of_any_width_and_centre_is_there(size):
+    """A window beside the image still feels where the image is."""
+    rng = np.random.default_rng(0)
+    # g_x, g_y, log s2, log d, log gamma
+    low, high = [-1.3, -1.3, -2, -3, -1], [1.3, 1.3, 6, 0.5, 1]
+    params = rng.uniform(low, high, (500, 5)).astype("float32")
+    for axis, extent in enumerate((9, 5)):
+        (found,) = gradients(
+            lambda p, axis=axis: gaussian_filterbank(p, size, 5, 9)[axis],
+            params,
+            cotangent=random(500, size, extent),
+        )
+        assert np.isfinite(found).all()
+        assert found[:, axis].all()
+        assert found[:, 2].all()
+
+
 EXTREMES = [0.0, 1.0, -8.0, 20.0, -20.0, 88.0, 1e4, -1e4, 3e38, -3e38]
 
 

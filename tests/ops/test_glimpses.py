@@ -156,6 +156,60 @@ def test_nan_at_the_border_does_not_spread_outside():
     assert not to_numpy(extract_glimpses(images, outside, 3, 2)).any()
 
 
+@pytest.mark.parametrize("place", [(np.nan, 0), (0, np.nan), (np.inf, np.nan)])
+def test_nan_in_a_location_is_not_hidden(place):
+    """It must not become a pixel, which one depending on the backend."""
+    locations = np.array([place, (0, 0)], "float32")
+    images = np.ones((2, 6, 6, 1), "float32")
+    found = to_numpy(
+        jit(lambda x, at: extract_glimpses(x, at, 2, 2))(images, locations)
+    )
+    assert np.isnan(found[0]).all()
+    assert (found[1] == 1).all()
+
+
+def largest_result(height, width):
+    """Return the size of the largest tensor that a glimpse computes.
+
+    Reshapes of the images, which copy nothing, do not count.
+    """
+    shapes = (1, height, width, 2), (1, 2)
+    arrays = [np.zeros(shape, "float32") for shape in shapes]
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        made = tf.function(lambda x, at: extract_glimpses(x, at, 4, 2))
+        graph = made.get_concrete_function(*map(tf.constant, arrays)).graph
+        return max(
+            int(np.prod(out.shape))
+            for op in graph.get_operations()
+            if op.type not in ("Placeholder", "Reshape")
+            for out in op.outputs
+        )
+    import jax.extend
+
+    jaxpr = jax.make_jaxpr(lambda x, at: extract_glimpses(x, at, 4, 2))
+
+    def sizes(jaxpr):
+        for equation in jaxpr.eqns:
+            for inner in jax.extend.core.jaxprs_in_params(equation.params):
+                yield from sizes(inner)
+            if equation.primitive.name not in ("reshape", "jit", "pjit"):
+                yield from (
+                    int(np.prod(v.aval.shape)) for v in equation.outvars
+                )
+
+    return max(sizes(jaxpr(*arrays).jaxpr))
+
+
+@pytest.mark.skipif(
+    keras.config.backend() == "torch", reason="torch has no graph to look at"
+)
+def test_work_does_not_depend_on_the_size_of_the_image():
+    """No step makes more numbers for a large image than for a small one."""
+    assert largest_result(512, 300) == largest_result(9, 8) <= 8 * 8 * 2
+
+
 def test_shift_of_image_and_location_cancel():
     images = np.zeros((1, 32, 32, 1), "float32")
     images[:, 10:18, 8:16] = random(1, 8, 8, 1)

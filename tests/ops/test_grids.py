@@ -409,6 +409,10 @@ def test_grids_report_bad_sizes(function, shape):
             function(random(1, *shape), size, 3)
         with pytest.raises(ValueError, match="width.*at least 1.*Received"):
             function(random(1, *shape), 3, size)
+    for flag in ("yes", 1, None, float("nan")):
+        with pytest.raises(ValueError, match="align_corners.*True or False"):
+            function(random(1, *shape), 3, 3, flag)
+    assert function(random(1, *shape), 3, 3, np.True_).shape == (1, 3, 3, 2)
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,9 @@ def test_sample_reports_bad_input():
     for side in (images[:, :0], images[:, :, :0]):
         with pytest.raises(ValueError, match="images.*one pixel.*Received"):
             bilinear_sample(side, grid)
+    for flag in ("yes", 1, None, float("nan")):
+        with pytest.raises(ValueError, match="align_corners.*True or False"):
+            bilinear_sample(images, grid, align_corners=flag)
     for padding in ("reflect", None, 0):
         with pytest.raises(ValueError, match="padding.*zeros.*border.*Rec"):
             bilinear_sample(images, grid, padding)
