@@ -44,11 +44,14 @@ def masked_softmax(scores, mask=None, axis=-1):
         return ops.cast(_softmax(x, axis), dtype)
     mask = checks.boolean("mask", mask)
     _check_broadcast(mask, scores)
+    missing = len(scores.shape) - len(mask.shape)
+    mask = ops.expand_dims(mask, tuple(range(missing)))
     # Masked scores are replaced before the softmax, so that what they hold
-    # cannot turn into NaN, and weights after it, for rows without any entry.
-    # Allowed ones stay above them even at the end of the range.
-    lowest = float(np.finfo(checks.compute_dtype(dtype)).min)
-    x = ops.where(mask, ops.maximum(x, lowest / 2), ops.full_like(x, lowest))
+    # cannot turn into NaN, by -inf, so that allowed ones at the end of the
+    # range stay above them; but not in rows of nothing else. Weights are
+    # replaced after it: for those rows, and to stop what flows back.
+    some = ops.any(mask, axis=axis, keepdims=True)
+    x = ops.where(mask, x, ops.cast(ops.where(some, -np.inf, 0.0), x.dtype))
     weights = _softmax(x, axis)
     weights = ops.where(mask, weights, ops.zeros_like(weights))
     return ops.cast(weights, dtype)

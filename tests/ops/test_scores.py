@@ -118,6 +118,16 @@ def test_softmax_ignores_what_is_masked(bad):
     assert not gradient[~mask].any()
 
 
+def test_softmax_stops_what_flows_back_to_masked_entries():
+    # As from a logarithm of the weights: 1 / 0.
+    scores, mask = random(2, 3), np.array([[True, True, False], [False] * 3])
+    cotangent = np.where(mask, random(2, 3, seed=1), np.inf)
+    (gradient,) = gradients(
+        lambda x: masked_softmax(x, mask), scores, cotangent=cotangent
+    )
+    assert np.isfinite(gradient).all() and gradient[0, :2].all()
+
+
 @pytest.mark.parametrize("large", [-3.4028235e38, -1e38, -3e30, 1e38])
 def test_softmax_of_large_allowed_scores(large):
     scores = np.array([[large, large, 0.0]], "float32")
