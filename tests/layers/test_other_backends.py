@@ -43,9 +43,7 @@ def saved(tmp_path_factory):
         for key, value in case.inputs(3).items():
             label = f"{key}_{number}"
             arrays[label] = value
-            fed[key] = tensors[label] = keras.Input(
-                value.shape[1:], name=label
-            )
+            fed[key] = tensors[label] = keras.Input(value.shape[1:], name=label)
         found = call(case.make(name=f"layer_{number}"), fed)
         outputs |= {f"{name}: {i}": out for i, out in enumerate(found)}
     model = keras.Model(tensors, outputs)
