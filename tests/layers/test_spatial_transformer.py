@@ -245,6 +245,16 @@ def test_reports_bad_input():
         SpatialTransformer(flatten(), output_size=(2, 2)).build(
             (None, None, 4, 1)
         )
+    inputs = keras.Input((4, 4, 1))
+    features = flatten()(inputs)
+    for several in ([features, features], {"one": features}):
+        with pytest.raises(ValueError, match="give one tensor.*Received"):
+            SpatialTransformer(keras.Model(inputs, several))(inputs)
+    layer = SpatialTransformer(flatten())
+    layer(random(1, 4, 4, 1))
+    for other in (random(1, 4, 5, 1), random(1, 4, 4, 2)):
+        with pytest.raises(ValueError, match="give 16 features.*Received"):
+            layer(other)
     pool = keras.layers.GlobalAveragePooling2D()
     with pytest.raises(ValueError, match="known height and width.*Received"):
         SpatialTransformer(pool)(keras.Input((None, 4, 1)))

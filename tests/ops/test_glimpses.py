@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numerics import dtype_of, gradients, jit, to_numpy
+from numerics import dtype_of, gradients, jit, run, to_numpy
 
 from attnlib.ops import extract_glimpses
 
@@ -54,7 +54,9 @@ def reference(images, locations, size, scales=1):
 )
 def test_equals_reference(shape, size, scales):
     images, locations = random(*shape), places(shape[0])
-    found = to_numpy(extract_glimpses(images, locations, size, scales))
+    found = to_numpy(
+        run(extract_glimpses, images, locations, size=size, scales=scales)
+    )
     expected = reference(images, locations, size, scales)
     assert found.shape == (shape[0], scales, size, size, shape[3])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
@@ -120,7 +122,7 @@ def test_corners_follow_the_convention(corner):
 def test_far_outside_is_zero():
     images = np.ones((4, 6, 6, 2), "float32")
     locations = np.array([[9, 0], [0, -9], [1e9, 1e9], [-3e38, 0]], "float32")
-    assert not to_numpy(extract_glimpses(images, locations, 3, 2)).any()
+    assert not to_numpy(sensor(images, locations)).any()
 
 
 def test_constant_image_stays_constant_inside():
