@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from numerics import check_gradients, dtype_of, gradients, to_numpy
+from numerics import check_gradients, dtype_of, gradients, run, to_numpy
 
 from attnlib.layers import ReadAttention
 from attnlib.ops import filterbank_read, gaussian_filterbank
@@ -41,7 +41,7 @@ def reference(weights, size, images, state):
 def test_equals_reference(size):
     layer, images, state = built(size), random(3, 5, 7, 2), random(3, 4)
     np.testing.assert_allclose(
-        to_numpy(layer(images, state)),
+        to_numpy(run(layer, images, state)),
         reference(layer.get_weights(), size, images, state),
         rtol=1e-4,
         atol=1e-5,

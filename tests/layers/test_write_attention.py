@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from numerics import check_gradients, gradients, to_numpy
+from numerics import check_gradients, gradients, run, to_numpy
 
 from attnlib.layers import ReadAttention, WriteAttention
 from attnlib.ops import filterbank_write, gaussian_filterbank
@@ -49,7 +49,7 @@ def reference(weights, size, image_shape, state):
 def test_equals_reference(size, image_shape):
     layer, state = built(size, image_shape), random(3, 4)
     np.testing.assert_allclose(
-        to_numpy(layer(state)),
+        to_numpy(run(layer, state)),
         reference(layer.get_weights(), size, image_shape, state),
         rtol=1e-4,
         atol=1e-5,
