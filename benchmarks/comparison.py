@@ -7,6 +7,7 @@ for this machine at this moment, whatever else it is doing.
 
 import dataclasses
 import statistics
+import time
 
 import keras
 import numpy as np
@@ -100,7 +101,7 @@ def _torch_gradient(function):
     return gradient
 
 
-def _calls(pair):
+def _calls(pair, xla):
     """Return {direction: {who: (function, argument, ...)}}, ready to run."""
     tensors = [ops.convert_to_tensor(array) for array in pair.inputs]
     found = {"forward": {}, "backward": {}}
@@ -118,11 +119,22 @@ def _calls(pair):
             backward = gradient_of(function)
         else:
             arguments = tensors
-            forward = timing.compiled(function)
-            backward = timing.compiled(gradient_of(function))
+            forward, backward = (
+                timing.compiled(_with_xla(one) if xla else one)
+                for one in (function, gradient_of(function))
+            )
         found["forward"][who] = (forward, *arguments)
         found["backward"][who] = (backward, *arguments)
     return found
+
+
+def _with_xla(function):
+    """Let XLA compile a function on TensorFlow; JAX always does."""
+    if keras.config.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True)
 
 
 def check_equal(calls, tolerance=1e-3):
@@ -157,7 +169,9 @@ def _to_numpy(tensor):
     return np.asarray(ops.convert_to_numpy(tensor))
 
 
-def compare(name, other, pair, rounds=5, repeats=5) -> dict:
+def compare(
+    name, other, pair, rounds=5, repeats=5, xla=False, clock=time.perf_counter
+):
     """Time both sides of a pair.
 
     Args:
@@ -166,6 +180,9 @@ def compare(name, other, pair, rounds=5, repeats=5) -> dict:
         pair: A `Pair`.
         rounds: How often the ratio is measured.
         repeats: Calls of each side in a round.
+        xla: Whether XLA compiles both sides on TensorFlow, as `fit` does where
+            it can.
+        clock: Of `timing.interleaved_seconds`.
 
     Returns:
         A dict with `name`, `other`, `backend`, `operations` and `bytes` (our
@@ -177,18 +194,19 @@ def compare(name, other, pair, rounds=5, repeats=5) -> dict:
     Raises:
         ValueError: The two do not compute the same.
     """
-    calls = _calls(pair)
+    calls = _calls(pair, xla)
     row = {
         "name": name,
         "other": other,
         "backend": keras.config.backend(),
+        "xla": xla or keras.config.backend() == "jax",
         "operations": float(pair.operations),
         "bytes": moved_bytes(pair, calls["forward"]["ours"]),
     }
     for direction, both in calls.items():
         check_equal(both)
         times = [
-            timing.interleaved_seconds(both, repeats, warmup=1)
+            timing.interleaved_seconds(both, repeats, 1, clock)
             for _ in range(rounds)
         ]
         ratios = [one["other"] / one["ours"] for one in times]

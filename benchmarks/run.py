@@ -31,6 +31,16 @@ def main(arguments=None) -> int:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument(
+        "--xla",
+        action="store_true",
+        help="compile operations and layers with XLA on TensorFlow, too",
+    )
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="time operations and layers by processor time: on a busy machine",
+    )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.case) - set(CASES) - set(PAIRS))
     if unknown:
@@ -47,7 +57,15 @@ def main(arguments=None) -> int:
     comparisons = []
     for name in filter(PAIRS.__contains__, wanted):
         title, other, build = PAIRS[name]
-        row = {"case": name, **compare(title, other, build(), options.rounds)}
+        row = compare(
+            title,
+            other,
+            build(),
+            options.rounds,
+            xla=options.xla,
+            clock=time.process_time if options.cpu_time else time.perf_counter,
+        )
+        row = {"case": name, **row}
         comparisons.append(row)
         _show_comparison(row)
     document = {
