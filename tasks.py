@@ -781,8 +781,10 @@ def lock(options):
     for name, extras in LOCKS.items():
         command = [uv, "pip", "compile", "--quiet", "pyproject.toml"]
         command += ["--universal", "--python-version", "3.11"]
-        command += ["--generate-hashes", "--no-emit-index-url"]
-        command += ["--no-emit-find-links", "--output-file", name]
+        # With extras: pip takes `name[extra]` for another pin than `name`.
+        command += ["--generate-hashes", "--no-strip-extras"]
+        command += ["--no-emit-index-url", "--no-emit-find-links"]
+        command += ["--output-file", name]
         command += ["--custom-compile-command", "python tasks.py lock"]
         for extra in extras:
             command += ["--extra", extra]

@@ -1,6 +1,7 @@
 """The locks hold what pyproject.toml asks for, and nothing of one machine."""
 
 import functools
+import importlib.metadata
 import re
 import tomllib
 from pathlib import Path
@@ -118,3 +119,26 @@ def test_every_dependency_has_both_bounds():
     for line in (line for group in groups for line in group):
         operators = {spec.operator for spec in Requirement(line).specifier}
         assert operators == {">=", "<"}, line
+
+
+def test_pins_have_the_extras_that_packages_ask_for():
+    """Else pip looks for the newest `name[extra]`, which has no hash."""
+    extras = {
+        canonicalize_name(pin.name): pin.extras
+        for pin in pins("requirements-dev.txt")
+    }
+    asked = set()
+    for name, chosen_extras in extras.items():
+        try:
+            lines = importlib.metadata.requires(name) or ()
+        except importlib.metadata.PackageNotFoundError:
+            continue  # of another platform
+        for requirement in map(Requirement, lines):
+            marks = [{"extra": extra} for extra in ("", *chosen_extras)]
+            marker = requirement.marker
+            if marker is None or any(map(marker.evaluate, marks)):
+                wanted = canonicalize_name(requirement.name)
+                asked.update((wanted, extra) for extra in requirement.extras)
+    assert ("coverage", "toml") in asked
+    missing = {(n, e) for n, e in asked if e not in extras.get(n, ())}
+    assert not missing
