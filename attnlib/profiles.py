@@ -201,17 +201,64 @@ _GLIMPSES = {
     },
 }
 
+# A task and a kind of network are a job: without a transformer and with each.
+_WARPED = {
+    **{
+        f"{task}-{network}": tuple(
+            f"{task}/{name}"
+            for name in (
+                network,
+                *(f"st-{network}-{t}" for t in ("aff", "proj", "tps")),
+            )
+        )
+        for task in ("r", "rts", "p", "e")
+        for network in ("fcn", "cnn")
+    },
+    "tc-fcn": ("tc/fcn", "tc/st-fcn-aff"),
+    "tc-cnn": ("tc/cnn", "tc/st-cnn-aff"),
+    "addition-plain": ("addition/fcn", "addition/cnn"),
+    "addition-one": tuple(
+        f"addition/st-fcn-{t}" for t in ("aff", "proj", "tps")
+    ),
+    "addition-two": tuple(
+        f"addition/2xst-fcn-{t}" for t in ("aff", "proj", "tps")
+    ),
+}
+
 _TRANSFORMERS = {
     "smoke": {
         "models": ("r/fcn", "r/st-fcn-aff"),
         "parameters": 60_000,
+        "filters": 4,
         "epochs": 1,
     },
+    # Small nets, small canvases, and transformers that learn as fast as the
+    # rest: what eight models can learn in a minute and a half.
     "quick": {
-        "models": ("r/fcn", "r/st-fcn-aff"),
+        "models": (
+            "r/fcn",
+            "r/st-fcn-aff",
+            "r/cnn",
+            "r/st-cnn-aff",
+            "tc/fcn",
+            "tc/st-fcn-aff",
+            "tc/cnn",
+            "tc/st-cnn-aff",
+        ),
+        "parameters": 120_000,
+        "filters": 16,
+        "epochs": 25,
+        "batch_size": 64,
+        "learning_rate": 2e-3,
+        "localization_rate": 1.0,
+        "canvas": 42,
+        "test_copies": 10,
     },
     "paper": {
         "dataset": "mnist",
+        "models": tuple(
+            dict.fromkeys(m for models in _WARPED.values() for m in models)
+        ),
     },
 }
 
@@ -243,6 +290,13 @@ _SETTINGS = {
         "g2": {"num_glimpses": 2, "glimpse_counts": (2,)},
         "g4": {"num_glimpses": 4, "glimpse_counts": (4,)},
         "g6": {"num_glimpses": 6, "glimpse_counts": (6,)},
+    },
+    ("09", "paper"): {
+        **{name: {"models": models} for name, models in _WARPED.items()},
+        "colocalisation": {
+            "models": ("e/cnn",),
+            "colocalization_digits": tuple(range(10)),
+        },
     },
 }
 

@@ -112,6 +112,8 @@ class SpatialTransformerClassifier(keras.Model):
                 for k in range(self.transformers)
             ]
         self.shrink = keras.layers.AveragePooling2D(self.pool, name="shrink")
+        # XLA's convolutions are slower than TensorFlow's own on CPUs.
+        self.supports_jit = keras.config.backend() != "tensorflow"
 
     def build(self, images_shape):
         checks.shape_rank("images", images_shape, 4)

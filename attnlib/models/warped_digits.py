@@ -129,6 +129,23 @@ def parse(name) -> dict:
     }
 
 
+def claim_of(task, name) -> str:
+    """Return the id of the claim about a model's test error on MNIST.
+
+    Example:
+
+    >>> claim_of("tc", "st-cnn-aff")
+    'stn/mnist-tc/st-cnn/test-error'
+    """
+    setting = name
+    if task == "tc" and name.endswith("-aff"):
+        # One transform was published, without its name.
+        setting = name.removesuffix("-aff")
+    if task == "addition":
+        setting = name.replace("st-fcn", "st")
+    return f"stn/mnist-{task}/{setting}/test-error"
+
+
 def task_of(name) -> Task:
     """Return a task by its name.
 
