@@ -5,11 +5,14 @@ corner; pixel position `px = ((x + 1) * W - 1) / 2`.
 """
 
 import numpy as np
+from matplotlib import patheffects
 
 from attnlib.figures import style
 from attnlib.figures.display import set_alt
 
 _LINES = 4  # Lines drawn inside a grid, in each direction.
+# Seen on bright and on dark images alike.
+_HALO = [patheffects.withStroke(linewidth=3, foreground="black", alpha=0.5)]
 
 
 def _pixels(points, height, width):
@@ -30,7 +33,8 @@ def _draw_grid(ax, image, grid, color="orange", lines=_LINES):
                 *np.take(points, place, axis=axis).T,
                 color=style.COLORS[color],
                 linewidth=1.8 if border else 0.7,
-                alpha=1.0 if border else 0.7,
+                alpha=1.0 if border else 0.8,
+                path_effects=_HALO if border else None,
             )
     # The upper edge: an image may be turned or mirrored.
     ax.plot(*points[0].T, color=style.COLORS["sky"], linewidth=2.4)
