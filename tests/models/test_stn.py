@@ -421,6 +421,27 @@ def test_only_the_localisation_network_learns():
     assert names == {"localization", "place"}
 
 
+def test_training_makes_crops_alike():
+    """A bright pattern is all that the images share; it lies anywhere."""
+    generator = np.random.default_rng(0)
+    images = 0.1 * random(32, 36, 36, 1)
+    corners = generator.integers(4, 20, (32, 2))
+    for image, (x, y) in zip(images, corners, strict=True):
+        image[y : y + 12, x : x + 12] += np.eye(12)[..., None] + 0.2
+    model = colocalizer()
+    model.compile(keras.optimizers.Adam(3e-3))
+    noise = 2 * random(32, 2, seed=3) - 1
+
+    def loss():
+        out = model(images, noise=noise)
+        return float(to_numpy(model.compute_loss(y_pred=out)))
+
+    before = loss()
+    model.fit(images, epochs=15, batch_size=16, verbose=0)
+    assert loss() < before
+    assert to_numpy(model(images)["places"]).any()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
