@@ -336,17 +336,19 @@ class CoLocalizer(keras.Model):
         max(0, |e(c_n) - e(c_m)|^2 - |e(c_n) - e(r_n)|^2 + margin)
 
     c is the crop of a spatial transformer, r the random window, e the
-    features of a fixed encoder, of length 1. Crops of two images shall look
+    features of a fixed encoder. Crops of two images shall look
     alike, more than a crop and whatever else is in its image. Only the
     localisation network learns: the place of a window of fixed size, which
     cannot leave the image.
 
     Args:
         encoder: Keras model from crops (B, crop, crop, C) to features
-            (B, D). It is frozen. It should have biases: features of nothing
-            at all that are 0 would be as good as any.
+            (B, D). It is frozen.
         crop: Height and width of a crop in pixels.
-        margin: Distance that is enough.
+        margin: Squared distance that is enough. It should be about as large
+            as the squared length of an object's features: features of
+            nothing are nearly 0, and a far smaller margin would make windows
+            of nothing, which are all alike, as good as windows of the object.
         seed: Seed of the random windows, or None.
         **kwargs: Of `keras.Model`.
 
@@ -378,10 +380,9 @@ class CoLocalizer(keras.Model):
 
     Reference:
         Jaderberg et al. 2015, arXiv:1506.02025, section 4.4 and appendix A.5.
-        Differs from the paper in: features of length 1, so that the margin
-        means the same for every encoder; the scale is that of the crop and
-        not learned, and windows stay inside, since a window of nothing is
-        like any other; pairs are neighbours in a batch.
+        Differs from the paper in: the margin, 1 there, since it depends on
+        the encoder; the scale is that of the crop and not learned, and
+        windows stay inside; pairs are neighbours in a batch.
     """
 
     def __init__(self, encoder, crop=28, margin=1.0, seed=None, **kwargs):
@@ -415,9 +416,8 @@ class CoLocalizer(keras.Model):
 
     def call(self, images, noise=None):
         height, width = checks.known_size("images", images.shape)
-        # Scales (x, y), and how far the middle of a window can go.
-        scale = np.array([self.crop / width, self.crop / height], "float32")
-        reach = 1 - scale
+        # How far the middle of a window can go, (x, y).
+        reach = 1 - np.array([self.crop / width, self.crop / height], "float32")
         if noise is None:
             shape = (ops.shape(images)[0], 2)
             noise = keras.random.uniform(
@@ -425,8 +425,8 @@ class CoLocalizer(keras.Model):
             )
         found = ops.cast(self.place(self.localization(images)), "float32")
         places = reach * found
-        crops = self._crops(images, scale, places)
-        others = self._crops(images, scale, reach * ops.cast(noise, "float32"))
+        crops = self.windows(images, places)
+        others = self.windows(images, reach * ops.cast(noise, "float32"))
         return {
             "places": places,
             "crops": crops,
@@ -434,9 +434,17 @@ class CoLocalizer(keras.Model):
             "others": self._features(others),
         }
 
-    def _crops(self, images, scale, places):
+    def windows(self, images, places):
+        """Return what lies under windows, shape (B, crop, crop, C).
+
+        Args:
+            images: Floating tensor, shape (B, H, W, C).
+            places: Middles (x, y) of the windows, shape (B, 2).
+        """
+        height, width = checks.known_size("images", images.shape)
+        scale = np.diag([self.crop / width, self.crop / height])
         theta = ops.tile(
-            ops.convert_to_tensor(np.diag(scale)[None]),
+            ops.convert_to_tensor(scale[None], "float32"),
             (ops.shape(images)[0], 1, 1),
         )
         theta = ops.concatenate([theta, places[..., None]], axis=-1)
@@ -444,17 +452,24 @@ class CoLocalizer(keras.Model):
         return bilinear_sample(images, grid)
 
     def _features(self, crops):
-        found = self.encoder(crops, training=False)
-        return ops.normalize(ops.cast(found, "float32"), axis=-1)
+        return ops.cast(self.encoder(crops, training=False), "float32")
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         """Return the mean triplet hinge loss of neighbours, a scalar."""
-        own, others = y_pred["features"], y_pred["others"]
+        return ops.mean(self.triplet(y_pred["features"], y_pred["others"]))
+
+    def triplet(self, own, others):
+        """Return the triplet hinge loss of each image, shape (B,).
+
+        Args:
+            own: Features of the crops, shape (B, D).
+            others: Features of the random windows, shape (B, D).
+        """
         alike = ops.sum(ops.square(own - ops.roll(own, -1, axis=0)), axis=-1)
         apart = ops.sum(ops.square(own - others), axis=-1)
-        return ops.mean(ops.relu(alike - apart + self.margin))
+        return ops.relu(alike - apart + self.margin)
 
     def get_config(self):
         return {

@@ -439,6 +439,22 @@ def colocalization_set(settings, part, digit, pieces=0, side=84, seed=0):
     return made, 2 * middle / side - 1
 
 
+def colocalizer(settings, data, encoder, shape):
+    """Return a `CoLocalizer` whose margin fits its encoder.
+
+    Args:
+        settings: A `profiles.SpatialTransformers`.
+        data: A `recognition.Data`: digits have features of which length?
+        encoder: From `encoder_of`.
+        shape: Shape (H, W, 1) of the images.
+    """
+    digits = ops.convert_to_tensor(data.train[0][:500])
+    length = ops.mean(ops.sum(ops.square(encoder(digits)), axis=-1))
+    model = CoLocalizer(encoder, margin=float(length), seed=settings.seed)
+    model.build((None, *shape))
+    return model
+
+
 def colocalize(settings, data, encoder, images, name):
     """Train a `CoLocalizer` on a set of images, or load it.
 
@@ -454,8 +470,7 @@ def colocalize(settings, data, encoder, images, name):
     """
 
     def made():
-        model = CoLocalizer(encoder, seed=settings.seed)
-        model.build((None, *images.shape[1:]))
+        model = colocalizer(settings, data, encoder, images.shape[1:])
         model.compile(keras.optimizers.Adam(settings.colocalization_rate))
         return model
 

@@ -393,7 +393,6 @@ def test_the_triplet_loss_is_its_equation():
     own, other = (
         out[name].astype("float64") for name in ("features", "others")
     )
-    np.testing.assert_allclose(np.linalg.norm(own, axis=-1), 1, atol=1e-5)
     alike = ((own - own[[1, 2, 3, 4, 0]]) ** 2).sum(-1)
     apart = ((own - other) ** 2).sum(-1)
     expected = np.maximum(0, alike - apart + 0.7).mean()
@@ -409,8 +408,7 @@ def test_random_windows_stay_inside_and_crops_start_in_the_middle():
     np.testing.assert_allclose(out["crops"], images[:, 12:24, 12:24], atol=1e-5)
     np.testing.assert_array_equal(out["places"], np.zeros((3, 2)))
     ends = np.stack([images[0, :12, :12], images[1, 24:, 24:]])
-    expected = model.encoder(ends)
-    expected = to_numpy(ops.normalize(expected, axis=-1))
+    expected = to_numpy(model.encoder(ends))
     np.testing.assert_allclose(out["others"][:2], expected, atol=1e-4)
 
 
