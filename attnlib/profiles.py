@@ -16,6 +16,7 @@ NOTEBOOKS = {
     "00": "00_motivation",
     "02": "02_bahdanau_attention",
     "06": "06_recurrent_glimpses",
+    "09": "09_spatial_transformer",
 }
 
 
@@ -102,6 +103,39 @@ class RecurrentGlimpses(Settings):
     samples: int = 1
 
 
+@dataclass(frozen=True)
+class SpatialTransformers(Settings):
+    """Notebook 09: spatial transformers on distorted digits.
+
+    `models` are `<task>/<model>`, for example `tc/st-cnn-aff`: a task of
+    `attnlib.models.warped_digits` and what its `parse` reads. All networks
+    have about `parameters` weights. `localization_rate` is the factor of the
+    learning rate in the transformers. `canvas` is the side of cluttered images
+    in pixels. Each test digit is distorted `test_copies` times.
+    `colocalization_digits` are searched for, each in
+    `colocalization_images` images, `colocalization_pieces` pieces of clutter
+    in them; none, no co-localisation.
+    """
+
+    dataset: str = "digits28"
+    models: tuple = ()
+    copies: int = 0
+    parameters: int = 400_000
+    filters: int = 32
+    epochs: int = 30
+    addition_epochs: int = 60
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    localization_rate: float = 0.1
+    canvas: int = 60
+    test_copies: int = 1
+    colocalization_digits: tuple = ()
+    colocalization_pieces: tuple = (0, 16)
+    colocalization_images: int = 100
+    colocalization_epochs: int = 100
+    colocalization_rate: float = 1e-3
+
+
 _TRANSLATION = {
     "smoke": {
         "examples": 128,
@@ -167,7 +201,73 @@ _GLIMPSES = {
     },
 }
 
-_SCHEMAS = {"00": Motivation, "02": Translation, "06": RecurrentGlimpses}
+# A task and a kind of network are a job: without a transformer and with each.
+_WARPED = {
+    **{
+        f"{task}-{network}": tuple(
+            f"{task}/{name}"
+            for name in (
+                network,
+                *(f"st-{network}-{t}" for t in ("aff", "proj", "tps")),
+            )
+        )
+        for task in ("r", "rts", "p", "e")
+        for network in ("fcn", "cnn")
+    },
+    "tc-fcn": ("tc/fcn", "tc/st-fcn-aff"),
+    "tc-cnn": ("tc/cnn", "tc/st-cnn-aff"),
+    "addition-plain": ("addition/fcn", "addition/cnn"),
+    "addition-one": tuple(
+        f"addition/st-fcn-{t}" for t in ("aff", "proj", "tps")
+    ),
+    "addition-two": tuple(
+        f"addition/2xst-fcn-{t}" for t in ("aff", "proj", "tps")
+    ),
+}
+
+_TRANSFORMERS = {
+    "smoke": {
+        "models": ("r/fcn", "r/st-fcn-aff"),
+        "parameters": 60_000,
+        "filters": 4,
+        "epochs": 1,
+    },
+    # Small nets, small canvases, and transformers that learn as fast as the
+    # rest: what eight models can learn in a minute and a half.
+    "quick": {
+        "models": (
+            "r/fcn",
+            "r/st-fcn-aff",
+            "r/cnn",
+            "r/st-cnn-aff",
+            "tc/fcn",
+            "tc/st-fcn-aff",
+            "tc/cnn",
+            "tc/st-cnn-aff",
+        ),
+        "parameters": 120_000,
+        "filters": 16,
+        "epochs": 25,
+        "batch_size": 64,
+        "learning_rate": 2e-3,
+        "localization_rate": 1.0,
+        "canvas": 42,
+        "test_copies": 10,
+    },
+    "paper": {
+        "dataset": "mnist",
+        "models": tuple(
+            dict.fromkeys(m for models in _WARPED.values() for m in models)
+        ),
+    },
+}
+
+_SCHEMAS = {
+    "00": Motivation,
+    "02": Translation,
+    "06": RecurrentGlimpses,
+    "09": SpatialTransformers,
+}
 
 _PROFILES = {
     "00": {
@@ -181,6 +281,7 @@ _PROFILES = {
     },
     "02": _TRANSLATION,
     "06": _GLIMPSES,
+    "09": _TRANSFORMERS,
 }
 
 # Settings split a profile into jobs of their own: what each changes.
@@ -189,6 +290,13 @@ _SETTINGS = {
         "g2": {"num_glimpses": 2, "glimpse_counts": (2,)},
         "g4": {"num_glimpses": 4, "glimpse_counts": (4,)},
         "g6": {"num_glimpses": 6, "glimpse_counts": (6,)},
+    },
+    ("09", "paper"): {
+        **{name: {"models": models} for name, models in _WARPED.items()},
+        "colocalisation": {
+            "models": ("e/cnn",),
+            "colocalization_digits": tuple(range(10)),
+        },
     },
 }
 
@@ -265,8 +373,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
         **overrides: Fields of the notebook to change; None changes nothing.
 
     Returns:
-        A frozen dataclass: `Motivation`, `Translation` or
-        `RecurrentGlimpses`.
+        A frozen dataclass: `Motivation`, `Translation`,
+        `RecurrentGlimpses` or `SpatialTransformers`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a

@@ -249,7 +249,8 @@ def train_or_load(
         seed: Seed of weights, noise and order.
         version: The model module's version, raised when results change.
         validation: Function from the model to a dict of floats, called after
-            every epoch and kept in the history, or None.
+            every epoch and kept in the history, or None. What has a name that
+            starts with an underscore is kept and not printed.
 
     Returns:
         A `Training`.
@@ -451,7 +452,11 @@ def _progress(name, done, total):
 
 
 def _words(logs):
-    return "  ".join(f"{key} {float(value):.4g}" for key, value in logs.items())
+    return "  ".join(
+        f"{key} {float(value):.4g}"
+        for key, value in logs.items()
+        if not key.startswith("_")
+    )
 
 
 class _Lines:

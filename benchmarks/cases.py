@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from harness import Case
 
+from attnlib.layers import SpatialTransformer
+from attnlib.models import costs
 from attnlib.models.ram import RecurrentAttention
 from attnlib.models.rnnsearch import RNNSearch
 
@@ -63,6 +65,115 @@ def bahdanau_macs(
     return encoder + keys + target * (gates + align + read_out)
 
 
+def _transformer(localization, classifier, side, batch_size):
+    model = keras.Sequential(
+        [
+            keras.layers.Input((side, side, 1)),
+            SpatialTransformer(keras.Sequential(localization)),
+            *classifier,
+        ]
+    )
+    # XLA compiles convolutions into slower code than TensorFlow's own on
+    # CPUs; JAX has no other way.
+    jit = "auto" if keras.config.backend() != "tensorflow" else False
+    model.compile(
+        _optimizer(),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=jit,
+    )
+    generator = np.random.default_rng(0)
+    x = generator.random((batch_size, side, side, 1), "float32")
+    y = generator.integers(0, 10, batch_size).astype("int32")
+    return model, (x, y)
+
+
+def _stn_60():
+    """The cluttered-digit example of kevinzakka/spatial-transformer-network.
+
+    Localisation: 20 units (tanh) on all pixels. Classifier: two 3x3
+    convolutions of 16 filters in steps of 2, 1024 units.
+    """
+    layers = keras.layers
+    return _transformer(
+        [layers.Flatten(), layers.Dense(20, "tanh")],
+        [
+            layers.Conv2D(16, 3, 2, padding="same", activation="relu"),
+            layers.Conv2D(16, 3, 2, padding="same", activation="relu"),
+            layers.Flatten(),
+            layers.Dense(1024, "relu"),
+            layers.Dense(10),
+        ],
+        side=60,
+        batch_size=256,
+    )
+
+
+def stn_60_macs() -> int:
+    """Return the multiply-adds of one image through `_stn_60`."""
+    parts = [
+        costs.dense(3600, 20),
+        costs.dense(20, 6),
+        costs.bilinear_sampler(60),
+        costs.conv2d(60, 1, 16, 3, 2, "same"),
+        costs.conv2d(30, 16, 16, 3, 2, "same"),
+        costs.dense(15 * 15 * 16, 1024),
+        costs.dense(1024, 10),
+    ]
+    return sum(part.macs for part in parts)
+
+
+def _stn_28():
+    """The network of pytorch/tutorials' spatial transformer.
+
+    Localisation: convolutions 7x7 of 8 and 5x5 of 10 filters, each pooled,
+    32 units. Classifier: 5x5 convolutions of 10 and 20 filters, each pooled,
+    50 units.
+    """
+    layers = keras.layers
+
+    def convolution(filters, size):
+        return [
+            layers.Conv2D(filters, size, activation="relu"),
+            layers.MaxPooling2D(2),
+        ]
+
+    return _transformer(
+        [
+            *convolution(8, 7),
+            *convolution(10, 5),
+            layers.Flatten(),
+            layers.Dense(32, "relu"),
+        ],
+        [
+            *convolution(10, 5),
+            *convolution(20, 5),
+            layers.SpatialDropout2D(0.5),
+            layers.Flatten(),
+            layers.Dense(50, "relu"),
+            layers.Dropout(0.5),
+            layers.Dense(10),
+        ],
+        side=28,
+        batch_size=64,
+    )
+
+
+def stn_28_macs() -> int:
+    """Return the multiply-adds of one image through `_stn_28`."""
+    parts = [
+        costs.conv2d(28, 1, 8, 7),
+        costs.conv2d(11, 8, 10, 5),
+        costs.dense(3 * 3 * 10, 32),
+        costs.dense(32, 6),
+        costs.bilinear_sampler(28),
+        costs.conv2d(28, 1, 10, 5),
+        costs.conv2d(12, 10, 20, 5),
+        costs.dense(4 * 4 * 20, 50),
+        costs.dense(50, 10),
+    ]
+    return sum(part.macs for part in parts)
+
+
 CASES = {
     "ram": Case(
         "RAM, batch 128, 6 glimpses of 8x8, 28x28 images",
@@ -81,5 +192,23 @@ CASES = {
         47.0,
         "bentrevett/pytorch-seq2seq notebook 3 (PyTorch)",
         1.8,
+    ),
+    "stn-60": Case(
+        "STN, batch 256, 60x60 images, layers of kevinzakka's example",
+        _stn_60,
+        256,
+        stn_60_macs(),
+        1409.0,
+        "kevinzakka/spatial-transformer-network (TensorFlow)",
+        1.2,
+    ),
+    "stn-28": Case(
+        "STN, batch 64, 28x28 images, layers of PyTorch's tutorial",
+        _stn_28,
+        64,
+        stn_28_macs(),
+        2825.0,
+        "pytorch/tutorials spatial_transformer_tutorial (PyTorch)",
+        1.0,
     ),
 }

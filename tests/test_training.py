@@ -362,6 +362,16 @@ def test_validation_is_kept_in_the_history():
     assert run(validation=validation).history["val_size"] == [1.0, 1.0]
 
 
+def test_names_with_an_underscore_are_kept_and_not_printed(capsys):
+    trained = run(
+        name="quiet",
+        validation=lambda model: {"_theta": 0.5, "val_size": 1.0},
+    )
+    assert trained.history["_theta"] == [0.5, 0.5]
+    told = capsys.readouterr().out
+    assert "val_size" in told and "theta" not in told
+
+
 def test_the_format_of_the_state_file_is_the_published_one():
     """Files of earlier trainings must stay readable."""
     with np.load(Path(run().folder, "state.npz")) as state:

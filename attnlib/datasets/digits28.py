@@ -7,6 +7,7 @@ import functools
 
 import numpy as np
 
+from attnlib.datasets import warps
 from attnlib.datasets.checks import whole_number
 from attnlib.datasets.registry import DataSet
 
@@ -159,27 +160,13 @@ def _random_affine(random, count):
 
 def _warp(images, matrix, shift):
     """Sample images (N, H, W, C) bilinearly, zero outside."""
-    count, height, width, channels = images.shape
-    shift = shift[:count]
-    middle = np.array([(width - 1) / 2, (height - 1) / 2])
-    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
-    grid = np.stack([columns, rows], -1).reshape(-1, 2) - middle  # (HW, 2)
+    size = images.shape[1:3]
+    centre = warps.middle(*size)
+    grid = warps.pixel_grid(*size) - centre  # (HW, 2)
     points = np.einsum("nij,pj->npi", matrix, grid)
-    points += (shift + middle)[:, None]
-    low = np.floor(points).astype(np.int64)
-    fraction = points - low
-    # One pixel of background all around stands for everything outside.
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    batch = np.arange(count)[:, None]
-    result = np.zeros((count, height * width, channels))
-    for dx in (0, 1):
-        for dy in (0, 1):
-            x = np.clip(low[..., 0] + dx + 1, 0, width + 1)
-            y = np.clip(low[..., 1] + dy + 1, 0, height + 1)
-            weight = np.abs(1 - dx - fraction[..., 0])
-            weight = weight * np.abs(1 - dy - fraction[..., 1])
-            result += weight[..., None] * padded[batch, y, x]
-    return np.rint(result).astype(np.uint8).reshape(images.shape)
+    points += (shift[: len(images)] + centre)[:, None]
+    found = warps.sample(images, points)
+    return warps.like(found, np.uint8, images.shape)
 
 
 def _read(split, *, copies=0, seed=0):

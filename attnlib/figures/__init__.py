@@ -5,7 +5,7 @@ text; `show` displays it in a notebook. Nothing here uses pyplot or knows a
 model, so figures can be drawn in widgets, tests and reports alike.
 """
 
-from attnlib.figures.animation import glimpse_animation
+from attnlib.figures.animation import animation, glimpse_animation
 from attnlib.figures.attention import attention_heatmap, attention_heatmaps
 from attnlib.figures.curves import (
     accuracy_by_length,
@@ -27,6 +27,11 @@ from attnlib.figures.glimpses import (
 from attnlib.figures.images import image_grid
 from attnlib.figures.style import COLORS, new_figure, styled, use_style
 from attnlib.figures.tables import claims_table
+from attnlib.figures.transformers import (
+    located_boxes,
+    transformer_triplets,
+    transformer_view,
+)
 
 
 def __getattr__(name):
@@ -41,6 +46,7 @@ def __getattr__(name):
 __all__ = [
     "COLORS",
     "accuracy_by_length",
+    "animation",
     "attention_heatmap",
     "attention_heatmaps",
     "bar_chart",
@@ -56,6 +62,7 @@ __all__ = [
     "image_grid",
     "learning_curve",
     "line_plot",
+    "located_boxes",
     "new_figure",
     "picture",
     "presets",
@@ -66,5 +73,7 @@ __all__ = [
     "styled",
     "to_png",
     "tradeoff",
+    "transformer_triplets",
+    "transformer_view",
     "use_style",
 ]

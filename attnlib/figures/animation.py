@@ -1,24 +1,24 @@
-"""A glimpse animation as one piece of HTML: no files, no network, no server.
+"""Animations as one piece of HTML: no files, no network, no server.
 
 The frames are pictures inside the page; a few lines of script move between
 them. Where scripts do not run (an untrusted notebook), the first frame is a
-plain picture and `glimpse_strip` shows all steps anyway.
+plain picture, and a static twin shows the steps anyway.
 """
 
 import hashlib
 import html
 
 from attnlib.figures import glimpses, style
-from attnlib.figures.display import image_html, to_png
+from attnlib.figures.display import get_alt, image_html, to_png
 
 _PLAYER = """
 <div id="{uid}" style="max-width:700px">
 {frames}
 <div style="display:flex;gap:.6em;align-items:center;margin:.3em 0">
 <button type="button" data-play style="min-width:5em">Play</button>
-<label style="flex:1;display:flex;gap:.5em">glimpse
+<label style="flex:1;display:flex;gap:.5em">{word}
 <input type="range" min="1" max="{count}" value="1" step="1" style="flex:1"
- aria-label="number of the glimpse shown"></label>
+ aria-label="number of the {word} shown"></label>
 <output aria-live="polite">1 of {count}</output>
 </div></div>
 <script>
@@ -92,9 +92,8 @@ def glimpse_animation(
                 f"expected one row of probabilities a glimpse ({count}). "
                 f"Received: {len(probabilities)}"
             )
-    frames, digest = [], hashlib.sha256()
-    for step in range(1, count + 1):
-        fig = glimpses.glimpse_step(
+    frames = (
+        glimpses.glimpse_step(
             image,
             locations,
             step,
@@ -104,16 +103,41 @@ def glimpse_animation(
             labels,
             f"{title + ': ' if title else ''}glimpse {step} of {count}",
         )
+        for step in range(1, count + 1)
+    )
+    return animation(frames, "glimpse", interval_ms)
+
+
+def animation(figures, word="frame", interval_ms=900):
+    """Animate figures: play, pause, or step with a slider.
+
+    Nothing moves until the reader presses Play. Display the result with
+    `IPython.display.HTML`, and show some of the figures as its static twin.
+
+    Args:
+        figures: matplotlib `Figure`s with alternative text, at least one.
+        word: what a frame is, in front of the slider.
+        interval_ms: milliseconds a frame.
+
+    Returns:
+        Self-contained HTML as a string.
+
+    Raises:
+        ValueError: there are no figures, or one has no alternative text.
+    """
+    frames, digest = [], hashlib.sha256(word.encode())
+    for fig in figures:
         png = to_png(fig, dpi=100)
         digest.update(png)
-        hidden = "" if step == 1 else ' style="display:none"'
-        frames.append(
-            f"<div data-frame{hidden}>"
-            f"{image_html(png, fig.attnlib_alt, 700)}</div>"
-        )
+        hidden = ' style="display:none"' if frames else ""
+        image = image_html(png, get_alt(fig), 700)
+        frames.append(f"<div data-frame{hidden}>{image}</div>")
+    if not frames:
+        raise ValueError("`figures` is empty: nothing to animate")
     return _PLAYER.format(
         uid=html.escape(f"attnlib-{digest.hexdigest()[:12]}"),
         frames="\n".join(frames),
-        count=count,
+        count=len(frames),
+        word=html.escape(word),
         interval=int(interval_ms),
     )

@@ -156,6 +156,25 @@ class SpatialTransformer(AttentionLayer):
         images = checks.floating("images", images, self.compute_dtype)
         checks.rank("images", images, 4)
         size = self.output_size or checks.known_size("images", images.shape)
+        return self._transform(self.theta(images), *size)
+
+    def theta(self, images):
+        """Return the parameters of the transform.
+
+        Args:
+            images: Floating tensor, shape (B, H, W, C).
+
+        Returns:
+            Tensor of shape (B, n), n as `transform` says, in at least
+            float32.
+
+        Raises:
+            ValueError: The layer is not built, or the rank or dtype of
+                `images` is wrong.
+        """
+        checks.built(self, "theta")
+        images = checks.floating("images", images, self.compute_dtype)
+        checks.rank("images", images, 4)
         features = checks.floating(
             "features of localization",
             self.localization(images),
@@ -170,7 +189,7 @@ class SpatialTransformer(AttentionLayer):
                 f"{tuple(images.shape)}"
             )
         features = ops.reshape(features, (ops.shape(images)[0], width))
-        return self._transform(self.regressor(features), *size)
+        return self.regressor(features)
 
     def _transform(self, params, height, width):
         """Return the grid of the transform with given parameters."""

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from attnlib import _splines
 from attnlib.ops import checks
 
 # A normalised coordinate that is outside of every image and fits float16.
@@ -329,25 +330,11 @@ def _spline(side, height, width, align_corners):
     Returns:
         Arrays of shape (h, w, 2) and (h * w, 3 P), float64.
     """
-    places = np.linspace(-1, 1, side)
-    points = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
-    count = len(points)
-    system = np.zeros((count + 3, count + 3))
-    system[:count] = _spline_terms(points, points)
-    system[count:, :count] = system[:count, count:].T
-    # Columns of the inverse that belong to the control points' values.
-    solved = np.linalg.solve(system, np.eye(count + 3, count))
+    points = _splines.control_points(side)
     x, y = np.meshgrid(
         _target_axis(width, align_corners), _target_axis(height, align_corners)
     )
     grid = np.stack([x, y], axis=-1)  # (h, w, 2)
-    spline = _spline_terms(grid.reshape(-1, 2), points) @ solved
+    spline = _splines.weights(grid.reshape(-1, 2), points)
     coarse = np.round(spline * 1024) / 1024
     return grid, np.concatenate([coarse, spline - coarse, spline], axis=1)
-
-
-def _spline_terms(places, points):
-    """Return U(|place - point|) with U(r) = r^2 log r^2, then 1, x and y."""
-    squares = np.sum((places[:, None] - points[None]) ** 2, axis=-1)
-    kernel = squares * np.log(np.where(squares > 0, squares, 1))
-    return np.concatenate([kernel, np.ones((len(places), 1)), places], axis=1)

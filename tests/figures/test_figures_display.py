@@ -105,6 +105,18 @@ def test_animation_is_self_contained_and_repeatable():
     )
 
 
+def test_any_figures_can_be_animated():
+    frames = [figures.image_grid([IMAGE], title=f"t {i}") for i in range(3)]
+    text = figures.animation(frames, "epoch", 250)
+    assert text.count("data-frame") >= 3 and "1 of 3" in text
+    assert 'aria-label="number of the epoch shown"' in text
+    assert ", 250)" in text
+    with pytest.raises(ValueError, match="nothing to animate"):
+        figures.animation([])
+    with pytest.raises(ValueError, match="alternative text"):
+        figures.animation([figures.new_figure()])
+
+
 def test_animation_checks_its_input():
     with pytest.raises(ValueError, match="one row of probabilities"):
         figures.glimpse_animation(IMAGE, PATH, 8, probabilities=np.ones((2, 2)))

@@ -15,6 +15,7 @@ from attnlib.figures import glimpses, style
 RNG = np.random.default_rng(0)
 IMAGE = RNG.random((28, 28, 1)).astype("float32")
 PATH = np.array([[0.0, 0.0], [-0.5, 0.5], [0.9, -0.9]])
+GRID = RNG.uniform(-1, 1, (5, 6, 2))
 WEIGHTS = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]])
 SOURCE, TARGET = ["forty", "two", "</s>"], ["zwei", "und"]
 
@@ -59,6 +60,13 @@ DRAWINGS = {
         {"a": ([1, 2], [3, 4], ["p", "q"])}, "x", "y", "t"
     ),
     "image_grid": lambda: figures.image_grid([IMAGE] * 3, [1, 2, 3], "t"),
+    "transformer_view": lambda: figures.transformer_view(IMAGE, GRID, IMAGE),
+    "transformer_triplets": lambda: figures.transformer_triplets(
+        [IMAGE] * 3, [GRID] * 3, [IMAGE] * 3, ["a", "b", "c"], "t"
+    ),
+    "located_boxes": lambda: figures.located_boxes(
+        [IMAGE] * 3, PATH, -PATH, 0.3, ["a", "b", "c"], "t"
+    ),
 }
 
 
@@ -81,9 +89,9 @@ def test_same_figure_same_bytes():
 
 def test_every_drawing_function_is_tried():
     others = {
-        "COLORS", "claims_table", "explorer", "get_alt", "glimpse_animation",
-        "new_figure", "picture", "presets", "set_alt", "show", "styled",
-        "to_png", "use_style",
+        "COLORS", "animation", "claims_table", "explorer", "get_alt",
+        "glimpse_animation", "new_figure", "picture", "presets", "set_alt",
+        "show", "styled", "to_png", "use_style",
     }  # fmt: skip
     assert set(figures.__all__) - others == set(DRAWINGS)
 
@@ -225,3 +233,50 @@ def test_bad_input_meets_one_clear_error(call, message):
 def test_unknown_name():
     with pytest.raises(AttributeError, match="nothing"):
         figures.nothing  # noqa: B018
+
+
+def test_a_transformer_s_grid_lies_where_its_points_say():
+    grid = np.stack(np.meshgrid([-0.5, 0.5], [0.0, 1.0]), -1)
+    fig = figures.transformer_view(IMAGE, grid, IMAGE)
+    lines = [line.get_xydata() for line in fig.axes[0].lines]
+    corners = ((grid + 1) * 28 - 1) / 2
+    np.testing.assert_allclose(lines[0], corners[0])
+    assert any(np.allclose(line, corners[:, 1]) for line in lines)
+
+
+def test_boxes_are_drawn_at_their_middles():
+    fig = figures.located_boxes(
+        [IMAGE], np.array([[0.5, 0.0]]), np.array([[0.0, 0.0]]), 0.5
+    )
+    true, found = (line.get_xydata() for line in fig.axes[0].lines)
+    np.testing.assert_allclose(true[0], [6.5, 6.5])
+    np.testing.assert_allclose(found[2], [27.5, 20.5])
+    assert "25% of the image's side" in figures.get_alt(fig)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: figures.transformer_view(IMAGE, GRID[..., :1], IMAGE),
+            "x, y.*Received",
+        ),
+        (
+            lambda: figures.transformer_triplets([IMAGE], [GRID] * 2, [IMAGE]),
+            "1 images, 2 grids",
+        ),
+        (
+            lambda: figures.transformer_triplets(
+                [IMAGE], [GRID], [IMAGE], ["a", "b"]
+            ),
+            "one title",
+        ),
+        (
+            lambda: figures.located_boxes([IMAGE], PATH, PATH, 0.3),
+            "1 images, 3 found",
+        ),
+    ],
+)
+def test_transformers_check_their_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
