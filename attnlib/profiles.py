@@ -83,9 +83,13 @@ class RecurrentGlimpses(Settings):
     where the glimpses of the largest count may come from. While training, the
     noise of locations falls from `exploration_std` to `location_std`; 0 means
     that it stays. `weight_decay` is apart from the gradient, biases excluded.
+    `canvas` is the side in pixels of what the digits are scattered on, 0 for
+    the digits themselves, and `clutter` the number of pieces beside each.
     """
 
     dataset: str = "digits28"
+    canvas: int = 0
+    clutter: int = 0
     num_glimpses: int = 6
     glimpse_counts: tuple = (2, 4, 6)
     policies: tuple = ("learned", "random", "centre")
@@ -167,6 +171,27 @@ _GLIMPSES = {
     },
 }
 
+# The paper's tasks on canvases: 12x12 windows, the coarsest nearly as wide as
+# the canvas. There is more to search, so the search starts wider.
+_CANVASES = {
+    "t60": {"canvas": 60, "scales": 3},
+    "c60": {"canvas": 60, "clutter": 4, "scales": 3},
+    "c100": {"canvas": 100, "clutter": 8, "scales": 4},
+}
+
+
+def _on_canvas(task, glimpses, *policies):
+    """Return what a job on a canvas changes in the paper profile."""
+    return {
+        **_CANVASES[task],
+        "glimpse_size": 12,
+        "exploration_std": 0.25,
+        "num_glimpses": glimpses,
+        "glimpse_counts": (glimpses,),
+        "policies": policies or ("learned",),
+    }
+
+
 _SCHEMAS = {"00": Motivation, "02": Translation, "06": RecurrentGlimpses}
 
 _PROFILES = {
@@ -189,6 +214,13 @@ _SETTINGS = {
         "g2": {"num_glimpses": 2, "glimpse_counts": (2,)},
         "g4": {"num_glimpses": 4, "glimpse_counts": (4,)},
         "g6": {"num_glimpses": 6, "glimpse_counts": (6,)},
+        **{
+            f"{task}-g{glimpses}": _on_canvas(task, glimpses)
+            for task in _CANVASES
+            for glimpses in (4, 6, 8)
+        },
+        "c60-random": _on_canvas("c60", 8, "random"),
+        "c100-random": _on_canvas("c100", 8, "random"),
     },
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from attnlib import datasets
+from attnlib.datasets import canvases
 from attnlib.datasets.digits28 import augmented
 from attnlib.models import ram
 from attnlib.models.ram import RecurrentAttention
@@ -14,9 +15,12 @@ from attnlib.training import Batches, train_or_load
 
 # What the result depends on besides data, seed and the two arguments.
 _RECIPE = (
-    "dataset glimpse_size scales units location_std exploration_std copies "
-    "batch_size learning_rate weight_decay"
+    "dataset canvas clutter glimpse_size scales units location_std "
+    "exploration_std copies batch_size learning_rate weight_decay"
 ).split()
+
+# Canvases to validate and to test on are the same for every seed of a model.
+_VALIDATION_SEED, _TEST_SEED = 1406, 6247
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,20 +29,29 @@ class Data:
 
     Attributes:
         train: `(images, labels)`: float32 (N, H, W, C) in [0, 1] and int32
-            (N,).
-        validation: Likewise; None when all of it is trained on.
+            (N,). With a `scatter` the images are its input, uint8 digits.
+        validation: float32 images and labels; None when all of it is trained
+            on.
         test: Likewise.
+        task: What is seen, a part of the claims' ids: `"mnist-28x28"`,
+            `"cluttered-60x60"` and so on.
         name: Name of the data set.
         digest: Its digest, without the augmented copies.
         description: What the data is, in words.
+        scatter: Function `(digits, labels, generator) -> (images, labels)`
+            that lays a batch of training digits out on canvases, elsewhere
+            and among other clutter at every call; None for digits as they
+            are.
     """
 
     train: tuple
     validation: tuple | None
     test: tuple
+    task: str
     name: str
     digest: str
     description: str
+    scatter: object = None
 
     @property
     def record(self) -> dict:
@@ -54,7 +67,9 @@ def load_data(settings) -> Data:
     """Load the images to train and to test on.
 
     MNIST's 60000 training images are all trained on, as in the paper, so
-    there nothing is held out while training.
+    there nothing is held out while training. On canvases the training images
+    are never held in memory: each batch is composed when it is asked for.
+    Clutter is cut from digits of the same split.
 
     Args:
         settings: A `profiles.RecurrentGlimpses`. `copies` augmented copies of
@@ -62,8 +77,17 @@ def load_data(settings) -> Data:
 
     Returns:
         A `Data`.
+
+    Raises:
+        ValueError: Clutter without a canvas, or a canvas smaller than the
+            digits.
     """
-    name = settings.dataset
+    name, side, pieces = settings.dataset, settings.canvas, settings.clutter
+    if pieces and not side:
+        raise ValueError(
+            "expected a canvas to put clutter on. Received: canvas=0, "
+            f"clutter={pieces}"
+        )
     whole = name == "mnist"
     train = datasets.load(name, "train+validation" if whole else "train")
     validation = None if whole else datasets.load(name, "validation")
@@ -71,20 +95,59 @@ def load_data(settings) -> Data:
     images, labels = augmented(
         train["images"], train["label"], settings.copies, settings.seed
     )
-    made = f", {settings.copies} augmented copies each"
+    told = f"{name}, {len(train['label'])} training images"
+    if settings.copies:
+        told += f", {settings.copies} augmented copies each"
+    told += f", {len(test['label'])} test images"
+    if side:
+        told += f", at random places of {side}x{side} pixels"
+    if pieces:
+        told += f" among {pieces} pieces of other digits"
     return Data(
-        (_unit(images), labels),
-        validation and (_unit(validation["images"]), validation["label"]),
-        (_unit(test["images"]), test["label"]),
+        (images if side else _unit(images), labels),
+        validation and _laid_out(validation, side, pieces, _VALIDATION_SEED),
+        _laid_out(test, side, pieces, _TEST_SEED),
+        _task(name, side, pieces, images.shape[1]),
         name,
         datasets.digest(name),
-        f"{name}, {len(train['label'])} training images"
-        f"{made if settings.copies else ''}, {len(test['label'])} test images",
+        told,
+        _scatter(images, side, pieces) if side else None,
     )
 
 
+def _task(name, side, pieces, digit_side):
+    """Return the data set's part of the claims' ids."""
+    if not side:
+        whole = f"{name}-{digit_side}x{digit_side}"
+        return name if name == "digits28" else whole
+    kind = "cluttered" if pieces else "translated"
+    other = "" if name == "mnist" else f"{name}-"
+    return f"{other}{kind}-{side}x{side}"
+
+
+def _scatter(pool, side, pieces):
+    """Return the function that lays digits out, clutter cut from `pool`."""
+
+    def scatter(digits, labels, generator):
+        images, _ = canvases.cluttered(
+            digits, side, generator, pieces, pool=pool
+        )
+        return _unit(images), labels
+
+    return scatter
+
+
+def _laid_out(part, side, pieces, seed):
+    """Return floats and labels of a split, on canvases when there is one."""
+    if not side:
+        return _unit(part["images"]), part["label"]
+    scatter = _scatter(part["images"], side, pieces)
+    return scatter(part["images"], part["label"], np.random.default_rng(seed))
+
+
 def _unit(images):
-    return images.astype("float32") / 255
+    # In one pass: this is a good part of composing a batch of canvases.
+    return np.divide(images, np.float32(255), dtype="float32")
 
 
 def with_moved_copies(images, labels, copies=10, seed=0):
@@ -128,7 +191,7 @@ def build(settings, data, num_glimpses, policy, steps):
         steps: Number of updates over which the learning rate and the noise of
             the locations fall.
     """
-    images, labels = data.train
+    images, labels = data.test
     steps = max(1, steps)
     model = RecurrentAttention(
         num_glimpses=num_glimpses,
@@ -168,7 +231,9 @@ def train(settings, data, num_glimpses=None, policy="learned"):
         has their single-sample error `val_error`, a fraction like `error`.
     """
     num_glimpses = num_glimpses or settings.num_glimpses
-    batches = Batches([data.train], settings.batch_size, settings.seed)
+    batches = Batches(
+        [data.train], settings.batch_size, settings.seed, data.scatter
+    )
     steps = settings.epochs * len(batches.epoch(0))
     config = {key: getattr(settings, key) for key in _RECIPE}
     config.update(num_glimpses=num_glimpses, policy=policy)
