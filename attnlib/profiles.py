@@ -85,9 +85,11 @@ class RecurrentGlimpses(Settings):
     that it stays. `weight_decay` is apart from the gradient, biases excluded.
     `canvas` is the side in pixels of what the digits are scattered on, 0 for
     the digits themselves, and `clutter` the number of pieces beside each.
+    `task` is what to name: `digits`, or `pairs` or `sums` of two digits.
     """
 
     dataset: str = "digits28"
+    task: str = "digits"
     canvas: int = 0
     clutter: int = 0
     num_glimpses: int = 6

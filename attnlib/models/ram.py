@@ -79,6 +79,9 @@ class RecurrentAttention(keras.Model):
         fixed, its value not published).
     """
 
+    # The paper's first glimpse falls anywhere.
+    first_is_chosen = False
+
     def __init__(
         self,
         num_glimpses=6,
@@ -150,7 +153,7 @@ class RecurrentAttention(keras.Model):
     def _policy_learns(self):
         return self.policy == "learned" and self.num_glimpses > 1
 
-    def build(self, images_shape):
+    def _add_counter(self):
         if self.exploration_std is not None:
             # A weight, so that a resumed training goes on where it stopped.
             self.calls_in_training = self.add_weight(
@@ -161,6 +164,9 @@ class RecurrentAttention(keras.Model):
                 trainable=False,
                 autocast=False,  # float16 counts to 2048 only.
             )
+
+    def build(self, images_shape):
+        self._add_counter()
         channels = images_shape[-1]
         half, units = self.what_hidden.units, self.units
         pixels = self.scales * self.glimpse_size**2 * channels
@@ -182,15 +188,7 @@ class RecurrentAttention(keras.Model):
     def call(self, images, noise=None, training=None):
         self._check_images(images)
         batch = ops.shape(images)[0]
-        if noise is None:
-            noise = self.draw_noise(batch)
-        elif tuple(noise.shape[1:]) != (self.num_glimpses, 2):
-            raise ValueError(
-                f"expected noise of shape (B, {self.num_glimpses}, 2). "
-                f"Received: shape {tuple(noise.shape)}"
-            )
-        # In half precision a location would be off by pixels in a large image.
-        noise = ops.cast(noise, "float32")
+        noise = self._checked_noise(noise, batch)
         state = ops.zeros((batch, self.units), self.compute_dtype)
         location = noise[:, 0]
         if self.policy == "centre":
@@ -215,18 +213,27 @@ class RecurrentAttention(keras.Model):
             "baseline": ops.stack(baselines, axis=1) if baselines else empty,
         }
 
+    def _checked_noise(self, noise, batch):
+        if noise is None:
+            noise = self.draw_noise(batch)
+        elif tuple(noise.shape[1:]) != (self.num_glimpses, 2):
+            raise ValueError(
+                f"expected noise of shape (B, {self.num_glimpses}, 2). "
+                f"Received: shape {tuple(noise.shape)}"
+            )
+        # In half precision a location would be off by pixels in a large image.
+        return ops.cast(noise, "float32")
+
     def draw_noise(self, batch):
         """Return the random numbers of a call, shape (batch, T, 2)."""
-        first = keras.random.uniform(
-            (batch, 1, 2), -1.0, 1.0, seed=self.seed_generator
-        )
-        rest = (batch, self.num_glimpses - 1, 2)
+        seed = self.seed_generator
+        anywhere = 0 if self.first_is_chosen else 1
+        first = keras.random.uniform((batch, anywhere, 2), -1.0, 1.0, seed=seed)
+        rest = (batch, self.num_glimpses - anywhere, 2)
         if self.policy == "random":
-            others = keras.random.uniform(
-                rest, -1.0, 1.0, seed=self.seed_generator
-            )
+            others = keras.random.uniform(rest, -1.0, 1.0, seed=seed)
         else:
-            others = keras.random.normal(rest, seed=self.seed_generator)
+            others = keras.random.normal(rest, seed=seed)
         return ops.concatenate([first, others], axis=1)
 
     def look(self, images, location, state):
@@ -259,9 +266,10 @@ class RecurrentAttention(keras.Model):
         Returns:
             `(location, log_prob, baseline)`: shapes (B, 2), (B,), (B,).
         """
-        state = ops.stop_gradient(state)
-        mean = ops.cast(self.locator(self.locator_hidden(state)), "float32")
-        baseline = ops.cast(self.baseline(state)[:, 0], "float32")
+        known = ops.stop_gradient(state)
+        baseline = ops.cast(self.baseline(known)[:, 0], "float32")
+        hidden = self.locator_hidden(self._decided_from(state))
+        mean = ops.cast(self.locator(hidden), "float32")
         if self.policy == "random":
             return noise, ops.zeros_like(baseline), baseline
         if self.policy == "centre":
@@ -272,6 +280,10 @@ class RecurrentAttention(keras.Model):
         deviation = (sample - mean) / std
         log_prob = -0.5 * ops.sum(ops.square(deviation), axis=-1)
         return ops.clip(sample, -1.0, 1.0), log_prob, baseline
+
+    def _decided_from(self, state):
+        """Return what the policy reads: its gradient ends at the state."""
+        return ops.stop_gradient(state)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
