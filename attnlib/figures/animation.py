@@ -12,13 +12,13 @@ from attnlib.figures import glimpses, style
 from attnlib.figures.display import image_html, to_png
 
 _PLAYER = """
-<div id="{uid}" style="max-width:700px">
+<div id="{uid}" style="max-width:{width}px">
 {frames}
 <div style="display:flex;gap:.6em;align-items:center;margin:.3em 0">
 <button type="button" data-play style="min-width:5em">Play</button>
-<label style="flex:1;display:flex;gap:.5em">glimpse
+<label style="flex:1;display:flex;gap:.5em">{word}
 <input type="range" min="1" max="{count}" value="1" step="1" style="flex:1"
- aria-label="number of the glimpse shown"></label>
+ aria-label="number of the {word} shown"></label>
 <output aria-live="polite">1 of {count}</output>
 </div></div>
 <script>
@@ -92,9 +92,8 @@ def glimpse_animation(
                 f"expected one row of probabilities a glimpse ({count}). "
                 f"Received: {len(probabilities)}"
             )
-    frames, digest = [], hashlib.sha256()
-    for step in range(1, count + 1):
-        fig = glimpses.glimpse_step(
+    figs = (
+        glimpses.glimpse_step(
             image,
             locations,
             step,
@@ -104,16 +103,38 @@ def glimpse_animation(
             labels,
             f"{title + ': ' if title else ''}glimpse {step} of {count}",
         )
-        png = to_png(fig, dpi=100)
+        for step in range(1, count + 1)
+    )
+    return player(figs, "glimpse", interval_ms)
+
+
+def player(figs, word, interval_ms, width=700, dpi=100):
+    """Return HTML that shows figures one after the other.
+
+    Args:
+        figs: Iterable of figures with alternative text, at least one.
+        word: What one of them is, for the slider.
+        interval_ms: milliseconds a figure.
+        width: largest width on the page in pixels.
+        dpi: resolution of the pictures.
+
+    Returns:
+        Self-contained HTML as a string.
+    """
+    frames, digest = [], hashlib.sha256()
+    for fig in figs:
+        png = to_png(fig, dpi=dpi)
         digest.update(png)
-        hidden = "" if step == 1 else ' style="display:none"'
+        hidden = ' style="display:none"' if frames else ""
         frames.append(
             f"<div data-frame{hidden}>"
-            f"{image_html(png, fig.attnlib_alt, 700)}</div>"
+            f"{image_html(png, fig.attnlib_alt, width)}</div>"
         )
     return _PLAYER.format(
         uid=html.escape(f"attnlib-{digest.hexdigest()[:12]}"),
         frames="\n".join(frames),
-        count=count,
+        count=len(frames),
         interval=int(interval_ms),
+        word=word,
+        width=width,
     )

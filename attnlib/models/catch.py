@@ -7,6 +7,7 @@ from keras import ops
 from attnlib import losses
 from attnlib.layers import GlimpseSensor
 from attnlib.ops import checks
+from attnlib.training import Batches, train_or_load
 
 VERSION = 1  # Raised when trained results change.
 
@@ -341,3 +342,123 @@ class CatchAgent(keras.Model):
             "location_weight": self.location_weight,
             "seed": self.seed,
         }
+
+
+_CONFIG = "side scales units location_std batch_size learning_rate".split()
+
+
+def new_agent(settings):
+    """Return a compiled agent that has learned nothing.
+
+    Args:
+        settings: A `profiles.RecurrentGlimpses`; what begins with `catch_`
+            counts.
+    """
+    agent = CatchAgent(
+        side=settings.catch_side,
+        units=settings.catch_units,
+        scales=settings.catch_scales,
+        location_std=settings.catch_location_std,
+        # The gaze's term is noisier than the actions', by 1 / std.
+        location_weight=0.02,
+        seed=settings.seed,
+    )
+    agent.build((None, 3))
+    optimizer = keras.optimizers.Adam(settings.catch_learning_rate)
+    agent.compile(optimizer=optimizer)
+    return agent
+
+
+def train(settings):
+    """Train an agent, or load the one that was trained.
+
+    Every batch is of new games; an epoch is 50 batches.
+
+    Args:
+        settings: A `profiles.RecurrentGlimpses`; what begins with `catch_`
+            counts.
+
+    Returns:
+        An `attnlib.training.Training` whose history has `caught`, the share
+        of balls caught while training.
+    """
+    size = 50 * settings.catch_batch_size
+    empty = np.zeros((size, 3), "float32"), np.zeros(size, "float32")
+    return train_or_load(
+        lambda: new_agent(settings),
+        Batches([empty], settings.catch_batch_size, settings.seed, _new_games),
+        name="catch",
+        config={key: getattr(settings, f"catch_{key}") for key in _CONFIG},
+        epochs=settings.catch_epochs,
+        data_digest="games drawn from the seed",
+        seed=settings.seed,
+        version=VERSION,
+    )
+
+
+def _new_games(games, nothing, generator):
+    return generator.random(games.shape, "float32"), nothing
+
+
+def evaluate(agent, games=2000, seed=0):
+    """Let an agent play games that it has not seen.
+
+    Args:
+        agent: A `CatchAgent`; gaze and actions are sampled as in training.
+        games: Number of games.
+        seed: Seed of games, gaze and actions.
+
+    Returns:
+        A dict: `catch_rate` in percent; `distance` (T,), pixels between gaze
+        and ball in every frame, averaged over the games; `unrelated` (T,),
+        the same with the ball of another game; and of every game `locations`
+        (N, T, 2), `ball` (N, side), `paddle` (N, side) and `caught` (N,).
+
+    Raises:
+        ValueError: `games` is no integer of at least 1.
+    """
+    count = checks.positive_integer("games", games)
+    generator = np.random.default_rng(seed)
+    starts = generator.random((count, 3), "float32")
+    noise = generator.normal(size=(count, agent.side - 1, 5))
+    noise[:, 0, :2] = generator.uniform(-1, 1, (count, 2))
+    noise[..., 2:] = generator.gumbel(size=noise[..., 2:].shape)
+    out = agent(
+        ops.convert_to_tensor(starts),
+        noise=ops.convert_to_tensor(noise.astype("float32")),
+    )
+    names = ("locations", "ball", "paddle", "caught")
+    found = {name: ops.convert_to_numpy(out[name]) for name in names}
+    gaze = ((found["locations"] + 1) * agent.side - 1) / 2  # In pixels.
+    rows = np.arange(agent.side - 1)
+
+    def apart(columns):
+        gap = np.stack([columns[:, :-1], np.broadcast_to(rows, gaze.shape[:2])])
+        return np.hypot(*(np.moveaxis(gaze, -1, 0) - gap)).mean(axis=0)
+
+    return {
+        **found,
+        "catch_rate": float(100 * found["caught"].mean()),
+        "distance": apart(found["ball"]),
+        "unrelated": apart(np.roll(found["ball"], 1, axis=0)),
+    }
+
+
+def screens_of(found, game, side):
+    """Return the frames of one game of `evaluate`, (side, side, side).
+
+    Args:
+        found: What `evaluate` returns.
+        game: Number of the game.
+        side: Side of the screen in pixels.
+    """
+    frames = [
+        draw_screens(
+            side,
+            ops.convert_to_tensor(row, "int32"),
+            ops.convert_to_tensor(found["ball"][[game], row]),
+            ops.convert_to_tensor(found["paddle"][[game], row]),
+        )
+        for row in range(side)
+    ]
+    return ops.convert_to_numpy(ops.concatenate(frames, axis=0))[..., 0]

@@ -161,6 +161,7 @@ class DeepRecurrentAttention(RecurrentAttention):
         checks.shape_rank("images", images_shape, 4)
         self._add_counter()
         _, height, width, channels = images_shape
+        self.channels = channels
         size, units = self.glimpse_size, self.units
         _build(self.what, (None, size, size, self.scales * channels))
         left = size - 8  # Convolutions of 5, 3 and 3 without padding.

@@ -60,7 +60,8 @@ class RecurrentAttention(keras.Model):
 
     Raises:
         ValueError: An argument is out of range, or the image is smaller than
-            the smallest window.
+            the smallest window or has other channels than the model was built
+            for.
 
     Example:
 
@@ -167,7 +168,7 @@ class RecurrentAttention(keras.Model):
 
     def build(self, images_shape):
         self._add_counter()
-        channels = images_shape[-1]
+        channels = self.channels = images_shape[-1]
         half, units = self.what_hidden.units, self.units
         pixels = self.scales * self.glimpse_size**2 * channels
         for layer, width in (
@@ -316,6 +317,11 @@ class RecurrentAttention(keras.Model):
                     f"{self.glimpse_size}x{self.glimpse_size} pixels. "
                     f"Received: images of {height}x{width} pixels"
                 )
+        if images.shape[-1] != self.channels:
+            raise ValueError(
+                f"expected images with {_channels(self.channels)}, as the "
+                f"model was built for. Received: {_channels(images.shape[-1])}"
+            )
 
     def get_config(self):
         return {
@@ -332,3 +338,7 @@ class RecurrentAttention(keras.Model):
             "policy_weight": self.policy_weight,
             "seed": self.seed,
         }
+
+
+def _channels(count):
+    return f"{count} channel{'s' * (count != 1)}"
