@@ -244,18 +244,15 @@ def test_context_decides_where_to_look_first():
 
 
 def test_it_learns_one_batch_by_heart():
-    model = make(units=24, num_glimpses=2, location_std=0.05)
-    images, labels, _ = example(model, batch=16)
+    """Every class has a colour of its own: any glimpse tells it."""
+    labels = np.arange(10, dtype="int32") % 5
+    images = np.zeros((10, 20, 20, 5), "float32")
+    images[np.arange(10), ..., labels] = 1
+    model = make(channels=5, units=24, num_glimpses=2, filters=(8, 8, 8))
     model.compile(optimizer=keras.optimizers.Adam(1e-2))
-    history = model.fit(
-        np.tile(images, (20, 1, 1, 1)),
-        np.tile(labels, 20),
-        batch_size=16,
-        epochs=3,
-        shuffle=False,
-        verbose=0,
-    ).history
-    assert history["error"][-1] < 0.7 * history["error"][0]
+    x, y = np.tile(images, (20, 1, 1, 1)), np.tile(labels, 20)
+    history = model.fit(x, y, batch_size=10, epochs=3, verbose=0).history
+    assert history["error"][-1] < 0.5 * history["error"][0]
 
 
 def test_it_comes_back_from_its_config_and_its_file(tmp_path):
