@@ -78,6 +78,22 @@ def pair_class(first, second):
     return low * (19 - low) // 2 + high
 
 
+def class_names(task):
+    """Return what each class of a task is called.
+
+    Args:
+        task: One of `TASKS`.
+
+    Example:
+
+    >>> class_names("pairs")[:3], class_names("sums")[-1]
+    (['0 and 0', '0 and 1', '0 and 2'], '18')
+    """
+    if task == "pairs":
+        return [f"{i} and {j}" for i in range(10) for j in range(i, 10)]
+    return [str(i) for i in range(19 if task == "sums" else 10)]
+
+
 def load_data(settings) -> Data:
     """Load the images to train and to test on.
 
@@ -116,7 +132,7 @@ def load_data(settings) -> Data:
         validation and _laid_out(validation, settings, _VALIDATION_SEED)[0],
         tested,
         _task(settings, images.shape[1]),
-        {"digits": 10, "pairs": 55, "sums": 19}[settings.task],
+        len(class_names(settings.task)),
         name,
         datasets.digest(name),
         _told(settings, len(train["label"]), len(test["label"])),

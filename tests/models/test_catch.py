@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from numerics import to_numpy, variable_gradients
 
+from attnlib import profiles
+from attnlib.models import catch
 from attnlib.models.catch import CatchAgent, ball_columns, draw_screens
 
 SIDE = 8
@@ -262,6 +264,61 @@ def test_it_learns_a_small_game_by_reward_alone():
     logs = agent.fit(games, nothing, batch_size=64, epochs=2, verbose=0)
     caught = logs.history["caught"]
     assert caught[-1] > 0.62 and caught[-1] > caught[0] + 0.05
+
+
+def test_an_agent_is_trained_on_new_games_and_loaded(monkeypatch, tmp_path):
+    monkeypatch.setenv("ATTNLIB_HEADLESS", "1")
+    monkeypatch.setenv("ATTNLIB_CACHE", str(tmp_path))
+    given = profiles.load(
+        "06",
+        "smoke",
+        catch_side=4,
+        catch_units=4,
+        catch_batch_size=4,
+        catch_epochs=1,
+    )
+    trained = catch.train(given)
+    assert set(trained.history) == {"caught", "loss"}
+    again = catch.train(given)
+    assert again.loaded and not trained.loaded
+    for one, two in zip(
+        trained.model.weights, again.model.weights, strict=True
+    ):
+        np.testing.assert_array_equal(to_numpy(one.value), to_numpy(two.value))
+    games = np.zeros((4, 3), "float32")
+    drawn = [
+        catch._new_games(games, None, np.random.default_rng(i))[0]
+        for i in (0, 1)
+    ]
+    assert np.any(drawn[0] != drawn[1]) and drawn[0].dtype == "float32"
+
+
+def test_the_distance_of_gaze_and_ball_is_in_pixels():
+    agent = make()
+    found = catch.evaluate(agent, games=40, seed=3)
+    assert found["catch_rate"] == pytest.approx(100 * found["caught"].mean())
+    expected = np.zeros(SIDE - 1)
+    for frame in range(SIDE - 1):
+        gaze = ((found["locations"][:, frame] + 1) * SIDE - 1) / 2
+        ball = np.stack([found["ball"][:, frame], np.full(40, frame)], axis=1)
+        expected[frame] = np.linalg.norm(gaze - ball, axis=1).mean()
+    np.testing.assert_allclose(found["distance"], expected, rtol=1e-4)
+    assert np.any(found["distance"] != found["unrelated"])
+    again = catch.evaluate(agent, games=40, seed=3)
+    np.testing.assert_array_equal(found["locations"], again["locations"])
+    with pytest.raises(ValueError, match="games to be an integer.*0"):
+        catch.evaluate(agent, games=0)
+
+
+def test_a_film_shows_the_game_that_was_played():
+    agent = make()
+    found = catch.evaluate(agent, games=5)
+    film = catch.screens_of(found, 2, SIDE)
+    assert film.shape == (SIDE, SIDE, SIDE)
+    for frame in range(SIDE - 1):
+        assert film[frame, frame, found["ball"][2, frame]] == 1
+        left = found["paddle"][2, frame]
+        assert film[frame, -1].sum() == 2 and film[frame, -1, left] == 1
 
 
 def test_it_comes_back_from_its_config_and_its_file(tmp_path):
