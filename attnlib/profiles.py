@@ -307,8 +307,8 @@ _SETTINGS = {
             "catch_units": 256,
             "catch_location_std": 0.2,
             "catch_batch_size": 512,
-            "catch_learning_rate": 1e-3,
-            "catch_epochs": 600,
+            "catch_learning_rate": 5e-4,
+            "catch_epochs": 400,
         },
     },
 }
