@@ -84,9 +84,20 @@ class RecurrentGlimpses(Settings):
     where the glimpses of the largest count may come from. While training, the
     noise of locations falls from `exploration_std` to `location_std`; 0 means
     that it stays. `weight_decay` is apart from the gradient, biases excluded.
+    `canvas` is the side in pixels of what the digits are scattered on, 0 for
+    the digits themselves, and `clutter` the number of pieces beside each.
+    `task` is what to name: `digits`, or `pairs` or `sums` of two digits.
+
+    `rivals` are networks that see the whole image, and `several` those that
+    name two digits at once; `rivals_on` and `several_on` are the fields that
+    differ for them, as pairs of name and value. What begins with `catch_` is
+    of the game; without `catch_epochs` the agent stays untrained.
     """
 
     dataset: str = "digits28"
+    task: str = "digits"
+    canvas: int = 0
+    clutter: int = 0
     num_glimpses: int = 6
     glimpse_counts: tuple = (2, 4, 6)
     policies: tuple = ("learned", "random", "centre")
@@ -101,6 +112,23 @@ class RecurrentGlimpses(Settings):
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     samples: int = 1
+    rivals: tuple = ()
+    rivals_on: tuple = ()
+    several: tuple = ()
+    several_on: tuple = (
+        ("task", "pairs"),
+        ("canvas", 60),
+        ("glimpse_size", 16),
+        ("scales", 2),
+        ("num_glimpses", 4),
+    )
+    catch_side: int = 10
+    catch_scales: int = 2
+    catch_units: int = 64
+    catch_location_std: float = 0.2
+    catch_batch_size: int = 128
+    catch_learning_rate: float = 1e-3
+    catch_epochs: int = 0
 
 
 @dataclass(frozen=True)
@@ -176,6 +204,8 @@ _GLIMPSES = {
         "units": 16,
         "copies": 0,
         "epochs": 1,
+        "rivals": ("conv",),
+        "catch_units": 8,
     },
     # A small core and a large learning rate: what five models can learn in a
     # minute and a half.
@@ -185,6 +215,8 @@ _GLIMPSES = {
         "epochs": 12,
         "learning_rate": 3e-3,
         "samples": 5,
+        "rivals": ("fc-2x256", "conv"),
+        "catch_epochs": 8,
     },
     # On 10000 held-out images the noise of locations cost single runs most: it
     # helps to find a policy and hurts its use, so it falls. Weight decay keeps
@@ -262,6 +294,68 @@ _TRANSFORMERS = {
     },
 }
 
+
+# The paper's tasks on canvases: 12x12 windows, the coarsest nearly as wide as
+# the canvas. There is more to search, so the search starts wider.
+_CANVASES = {
+    "t60": {"canvas": 60, "scales": 3},
+    "c60": {"canvas": 60, "clutter": 4, "scales": 3},
+    "c100": {"canvas": 100, "clutter": 8, "scales": 4},
+}
+
+
+def _on_canvas(task, glimpses, *policies):
+    """Return what a job on a canvas changes in the paper profile."""
+    return {
+        **_CANVASES[task],
+        "glimpse_size": 12,
+        "exploration_std": 0.25,
+        "num_glimpses": glimpses,
+        "glimpse_counts": (glimpses,),
+        "policies": policies or ("learned",),
+    }
+
+
+# Jobs about something else show the sections on RAM with a small model.
+_SMALL_RAM = {
+    "dataset": "digits28",
+    "num_glimpses": 2,
+    "glimpse_counts": (2,),
+    "units": 128,
+    "location_std": 0.1,
+    "exploration_std": 0.0,
+    "epochs": 12,
+    "learning_rate": 3e-3,
+    "weight_decay": 0.0,
+    "copies": 10,
+    "samples": 1,
+}
+
+_RECIPE_OF_MNIST = {
+    key: _GLIMPSES["paper"][key]
+    for key in ("dataset", "copies", "location_std", "exploration_std")
+} | {"epochs": 100, "learning_rate": 1e-3, "weight_decay": 0.1, "units": 256}
+
+
+def _rivals(*names, **canvas):
+    """Return what a job about networks that see everything changes."""
+    # They see each canvas whole: fewer epochs are enough.
+    fields = {**_RECIPE_OF_MNIST, **canvas, "epochs": 40}
+    return {**_SMALL_RAM, "rivals": names, "rivals_on": (*fields.items(),)}
+
+
+def _several(task, *names):
+    """Return what a job about two digits in one image changes."""
+    fields = {
+        **_RECIPE_OF_MNIST,
+        **dict(RecurrentGlimpses.several_on),
+        "task": task,
+        "canvas": 100,
+        "exploration_std": 0.25,
+    }
+    return {**_SMALL_RAM, "several": names, "several_on": (*fields.items(),)}
+
+
 _SCHEMAS = {
     "00": Motivation,
     "02": Translation,
@@ -290,6 +384,34 @@ _SETTINGS = {
         "g2": {"num_glimpses": 2, "glimpse_counts": (2,)},
         "g4": {"num_glimpses": 4, "glimpse_counts": (4,)},
         "g6": {"num_glimpses": 6, "glimpse_counts": (6,)},
+        **{
+            f"{task}-g{glimpses}": _on_canvas(task, glimpses)
+            for task in _CANVASES
+            for glimpses in (4, 6, 8)
+        },
+        "c60-random": _on_canvas("c60", 8, "random"),
+        "c100-random": _on_canvas("c100", 8, "random"),
+        "nets": _rivals("fc-2x256", "conv", "cnn"),
+        "t60-nets": _rivals("fc-2x64", "fc-2x256", "conv", "cnn", canvas=60),
+        "c60-nets": _rivals(
+            "fc-2x64", "fc-2x256", "conv", "cnn", canvas=60, clutter=4
+        ),
+        "c100-nets": _rivals("conv", "cnn", canvas=100, clutter=8),
+        "pairs-ram": _several("pairs", "ram"),
+        "pairs-no-context": _several("pairs", "dram-no-context"),
+        "pairs-dram": _several("pairs", "dram"),
+        "sums-conv": _several("sums", "conv-512"),
+        "sums-dram": _several("sums", "dram"),
+        "catch": {
+            **_SMALL_RAM,
+            "catch_side": 24,
+            "catch_scales": 3,
+            "catch_units": 256,
+            "catch_location_std": 0.2,
+            "catch_batch_size": 512,
+            "catch_learning_rate": 5e-4,
+            "catch_epochs": 400,
+        },
     },
     ("09", "paper"): {
         **{name: {"models": models} for name, models in _WARPED.items()},

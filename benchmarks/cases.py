@@ -14,8 +14,8 @@ def _optimizer():
     return keras.optimizers.Adam(1e-3, global_clipnorm=1.0)
 
 
-def _ram(batch_size=128, glimpses=6, size=8, side=28):
-    model = RecurrentAttention(glimpses, size)
+def _ram(batch_size=128, glimpses=6, size=8, side=28, scales=1):
+    model = RecurrentAttention(glimpses, size, scales)
     model.build((None, side, side, 1))
     model.compile(optimizer=_optimizer())
     generator = np.random.default_rng(0)
@@ -31,6 +31,10 @@ def ram_macs(glimpses=6, size=8, scales=1, units=256, classes=10) -> int:
     core = 2 * units * units
     decide = units * half + half * 2 + units  # Locator and baseline.
     return glimpses * (look + core) + (glimpses - 1) * decide + units * classes
+
+
+def _ram_60():
+    return _ram(size=12, side=60, scales=3)
 
 
 def _bahdanau(batch_size=128, source=14, target=14):
@@ -181,6 +185,15 @@ CASES = {
         128,
         ram_macs(),
         4050.0,
+        "kevinzakka/recurrent-visual-attention (PyTorch)",
+        3.0,
+    ),
+    "ram-60": Case(
+        "RAM, batch 128, 6 glimpses of 12x12, 3 scales, 60x60 images",
+        _ram_60,
+        128,
+        ram_macs(size=12, scales=3),
+        1489.0,
         "kevinzakka/recurrent-visual-attention (PyTorch)",
         3.0,
     ),

@@ -42,6 +42,19 @@ def test_a_setting_changes_its_fields_only():
     assert four.num_glimpses == 4
 
 
+@pytest.mark.parametrize(
+    ("task", "canvas", "clutter", "scales"),
+    [("t60", 60, 0, 3), ("c60", 60, 4, 3), ("c100", 100, 8, 4)],
+)
+def test_canvases_are_the_paper_s(task, canvas, clutter, scales):
+    for glimpses in (4, 6, 8):
+        given = profiles.load("06", "paper", setting=f"{task}-g{glimpses}")
+        assert (given.canvas, given.clutter) == (canvas, clutter)
+        assert (given.glimpse_size, given.scales) == (12, scales)
+        assert given.num_glimpses == glimpses
+        assert given.glimpse_counts == (glimpses,)
+
+
 def test_overrides_win_and_none_changes_nothing():
     base = profiles.load("06", "quick")
     same = profiles.load("06", "quick", num_glimpses=None)
@@ -59,7 +72,7 @@ def test_overrides_win_and_none_changes_nothing():
         (lambda: profiles.load("6"), "notebook to be one of 00"),
         (lambda: profiles.load("06", "fast"), "profile to be one of smoke"),
         (lambda: profiles.load("06", "quik"), "Did you mean 'quick'"),
-        (lambda: profiles.load("06", "paper", setting="g9"), "one of g2, g4"),
+        (lambda: profiles.load("06", "paper", setting="g9"), "g2, g4, g6"),
         (lambda: profiles.load("06", "quick", setting="g2"), "no settings"),
         (lambda: profiles.load("06", seed=-1), "seed to be an integer"),
         (lambda: profiles.load("06", seed=True), "seed to be an integer"),
@@ -85,7 +98,14 @@ def test_bad_input_gets_one_clear_error(call, message):
 
 def test_jobs_cover_notebooks_settings_and_seeds():
     names = [job.name for job in profiles.jobs("paper", only="06")]
-    assert names == ["06-g2-s0", "06-g4-s0", "06-g6-s0", "06-g6-s1", "06-g6-s2"]
+    assert names[:5] == [
+        "06-g2-s0",
+        "06-g4-s0",
+        "06-g6-s0",
+        "06-g6-s1",
+        "06-g6-s2",
+    ]
+    assert {"06-t60-g8-s0", "06-c60-g8-s0", "06-c100-g8-s0"} <= {*names}
     assert [j.name for j in profiles.jobs("quick", ["06", "00"], seeds=2)] == [
         "00-s0",
         "00-s1",

@@ -16,6 +16,7 @@ from attnlib.figures.curves import (
     tradeoff,
 )
 from attnlib.figures.display import get_alt, picture, set_alt, show, to_png
+from attnlib.figures.game import game_animation, game_strip
 from attnlib.figures.glimpses import (
     glimpse_path,
     glimpse_paths,
@@ -53,6 +54,8 @@ __all__ = [
     "claims_table",
     "cost_curves",
     "explorer",
+    "game_animation",
+    "game_strip",
     "get_alt",
     "glimpse_animation",
     "glimpse_path",

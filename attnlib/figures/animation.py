@@ -12,7 +12,7 @@ from attnlib.figures import glimpses, style
 from attnlib.figures.display import get_alt, image_html, to_png
 
 _PLAYER = """
-<div id="{uid}" style="max-width:700px">
+<div id="{uid}" style="max-width:{width}px">
 {frames}
 <div style="display:flex;gap:.6em;align-items:center;margin:.3em 0">
 <button type="button" data-play style="min-width:5em">Play</button>
@@ -92,7 +92,7 @@ def glimpse_animation(
                 f"expected one row of probabilities a glimpse ({count}). "
                 f"Received: {len(probabilities)}"
             )
-    frames = (
+    steps = (
         glimpses.glimpse_step(
             image,
             locations,
@@ -105,10 +105,10 @@ def glimpse_animation(
         )
         for step in range(1, count + 1)
     )
-    return animation(frames, "glimpse", interval_ms)
+    return animation(steps, "glimpse", interval_ms)
 
 
-def animation(figures, word="frame", interval_ms=900):
+def animation(figures, word="frame", interval_ms=900, width=700, dpi=100):
     """Animate figures: play, pause, or step with a slider.
 
     Nothing moves until the reader presses Play. Display the result with
@@ -118,6 +118,8 @@ def animation(figures, word="frame", interval_ms=900):
         figures: matplotlib `Figure`s with alternative text, at least one.
         word: what a frame is, in front of the slider.
         interval_ms: milliseconds a frame.
+        width: largest width on the page in pixels.
+        dpi: resolution of the pictures.
 
     Returns:
         Self-contained HTML as a string.
@@ -127,10 +129,10 @@ def animation(figures, word="frame", interval_ms=900):
     """
     frames, digest = [], hashlib.sha256(word.encode())
     for fig in figures:
-        png = to_png(fig, dpi=100)
+        png = to_png(fig, dpi=dpi)
         digest.update(png)
         hidden = ' style="display:none"' if frames else ""
-        image = image_html(png, get_alt(fig), 700)
+        image = image_html(png, get_alt(fig), width)
         frames.append(f"<div data-frame{hidden}>{image}</div>")
     if not frames:
         raise ValueError("`figures` is empty: nothing to animate")
@@ -140,4 +142,5 @@ def animation(figures, word="frame", interval_ms=900):
         count=len(frames),
         word=html.escape(word),
         interval=int(interval_ms),
+        width=int(width),
     )

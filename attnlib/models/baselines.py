@@ -9,6 +9,126 @@ from keras import ops
 
 from attnlib.ops import affine_grid, bilinear_sample, checks
 
+VERSION = 1  # Raised when trained results change.
+
+
+def fully_connected(side, channels=1, num_classes=10, units=256):
+    """Return the fully connected baseline of the RAM paper.
+
+    Args:
+        side: Side of the image in pixels.
+        channels: Channels of the image.
+        num_classes: Number of classes.
+        units: Width of both hidden layers; the paper has 64 and 256.
+
+    Returns:
+        A `keras.Sequential`: (B, side, side, channels) to logits
+        (B, num_classes).
+
+    Reference:
+        Mnih et al. 2014, arXiv:1406.6247, section 4.1.
+    """
+    checks.positive_integer("side", side)
+    return keras.Sequential(
+        [
+            keras.layers.Input((side, side, channels)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(units, activation="relu"),
+            keras.layers.Dense(units, activation="relu"),
+            keras.layers.Dense(num_classes),
+        ],
+        name="fully_connected",
+    )
+
+
+def modern_cnn(side, channels=1, num_classes=10, filters=(32, 64, 128)):
+    """Return a small CNN as one would build it today.
+
+    The paper's conv net is small on purpose; this one is the rival that a
+    reader would try first. Each block is a 3x3 convolution, batch
+    normalisation, ReLU and 2x2 max-pooling; the maximum over all places of
+    the last block goes to the classifier, so a digit may be anywhere.
+
+    Args:
+        side: Side of the image in pixels, at least 2 per block.
+        channels: Channels of the image.
+        num_classes: Number of classes.
+        filters: Channels of the blocks.
+
+    Returns:
+        A `keras.Sequential`: (B, side, side, channels) to logits
+        (B, num_classes).
+
+    Raises:
+        ValueError: The image is too small to be halved by every block.
+    """
+    if checks.positive_integer("side", side) < 2 ** len(filters):
+        raise ValueError(
+            f"expected images of at least {2 ** len(filters)} pixels a side, "
+            f"halved by {len(filters)} blocks. Received: {side}"
+        )
+    blocks = []
+    for width in filters:
+        blocks += [
+            # What is subtracted by normalisation needs no bias.
+            keras.layers.Conv2D(width, 3, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.MaxPooling2D(2),
+        ]
+    return keras.Sequential(
+        [
+            keras.layers.Input((side, side, channels)),
+            *blocks,
+            keras.layers.GlobalMaxPooling2D(),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(num_classes),
+        ],
+        name="modern_cnn",
+    )
+
+
+def addition_conv_net(side, channels=1, num_classes=19):
+    """Return the conv net that DRAM is compared with on sums of digits.
+
+    Args:
+        side: Side of the image in pixels, at least 22.
+        channels: Channels of the image.
+        num_classes: Number of classes.
+
+    Returns:
+        A `keras.Sequential`: (B, side, side, channels) to logits
+        (B, num_classes).
+
+    Raises:
+        ValueError: The image is too small for the convolutions.
+
+    Reference:
+        Ba et al. 2015, arXiv:1412.7755, table 2: "64-64-64-512". Our reading:
+        convolutions of 5x5, 3x3 and 3x3 pixels, each followed by 2x2
+        max-pooling, then 512 units.
+    """
+    if checks.positive_integer("side", side) < 22:
+        raise ValueError(
+            f"expected images of at least 22 pixels a side. Received: {side}"
+        )
+    blocks = []
+    for kernel in (5, 3, 3):
+        blocks += [
+            keras.layers.Conv2D(64, kernel, activation="relu"),
+            keras.layers.MaxPooling2D(2),
+        ]
+    return keras.Sequential(
+        [
+            keras.layers.Input((side, side, channels)),
+            *blocks,
+            keras.layers.Flatten(),
+            keras.layers.Dense(512, activation="relu"),
+            keras.layers.Dense(num_classes),
+        ],
+        name="addition_conv_net",
+    )
+
 
 def small_conv_net(side, channels=1, num_classes=10, initializer=None):
     """Return the convolutional baseline of the RAM paper.

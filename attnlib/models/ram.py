@@ -60,7 +60,8 @@ class RecurrentAttention(keras.Model):
 
     Raises:
         ValueError: An argument is out of range, or the image is smaller than
-            the smallest window.
+            the smallest window or has other channels than the model was built
+            for.
 
     Example:
 
@@ -78,6 +79,9 @@ class RecurrentAttention(keras.Model):
         the location noise, which can fall during training (the paper's is
         fixed, its value not published).
     """
+
+    # The paper's first glimpse falls anywhere.
+    first_is_chosen = False
 
     def __init__(
         self,
@@ -150,7 +154,7 @@ class RecurrentAttention(keras.Model):
     def _policy_learns(self):
         return self.policy == "learned" and self.num_glimpses > 1
 
-    def build(self, images_shape):
+    def _add_counter(self):
         if self.exploration_std is not None:
             # A weight, so that a resumed training goes on where it stopped.
             self.calls_in_training = self.add_weight(
@@ -161,7 +165,10 @@ class RecurrentAttention(keras.Model):
                 trainable=False,
                 autocast=False,  # float16 counts to 2048 only.
             )
-        channels = images_shape[-1]
+
+    def build(self, images_shape):
+        self._add_counter()
+        channels = self.channels = images_shape[-1]
         half, units = self.what_hidden.units, self.units
         pixels = self.scales * self.glimpse_size**2 * channels
         for layer, width in (
@@ -182,15 +189,7 @@ class RecurrentAttention(keras.Model):
     def call(self, images, noise=None, training=None):
         self._check_images(images)
         batch = ops.shape(images)[0]
-        if noise is None:
-            noise = self.draw_noise(batch)
-        elif tuple(noise.shape[1:]) != (self.num_glimpses, 2):
-            raise ValueError(
-                f"expected noise of shape (B, {self.num_glimpses}, 2). "
-                f"Received: shape {tuple(noise.shape)}"
-            )
-        # In half precision a location would be off by pixels in a large image.
-        noise = ops.cast(noise, "float32")
+        noise = self._checked_noise(noise, batch)
         state = ops.zeros((batch, self.units), self.compute_dtype)
         location = noise[:, 0]
         if self.policy == "centre":
@@ -215,18 +214,27 @@ class RecurrentAttention(keras.Model):
             "baseline": ops.stack(baselines, axis=1) if baselines else empty,
         }
 
+    def _checked_noise(self, noise, batch):
+        if noise is None:
+            noise = self.draw_noise(batch)
+        elif tuple(noise.shape[1:]) != (self.num_glimpses, 2):
+            raise ValueError(
+                f"expected noise of shape (B, {self.num_glimpses}, 2). "
+                f"Received: shape {tuple(noise.shape)}"
+            )
+        # In half precision a location would be off by pixels in a large image.
+        return ops.cast(noise, "float32")
+
     def draw_noise(self, batch):
         """Return the random numbers of a call, shape (batch, T, 2)."""
-        first = keras.random.uniform(
-            (batch, 1, 2), -1.0, 1.0, seed=self.seed_generator
-        )
-        rest = (batch, self.num_glimpses - 1, 2)
+        seed = self.seed_generator
+        anywhere = 0 if self.first_is_chosen else 1
+        first = keras.random.uniform((batch, anywhere, 2), -1.0, 1.0, seed=seed)
+        rest = (batch, self.num_glimpses - anywhere, 2)
         if self.policy == "random":
-            others = keras.random.uniform(
-                rest, -1.0, 1.0, seed=self.seed_generator
-            )
+            others = keras.random.uniform(rest, -1.0, 1.0, seed=seed)
         else:
-            others = keras.random.normal(rest, seed=self.seed_generator)
+            others = keras.random.normal(rest, seed=seed)
         return ops.concatenate([first, others], axis=1)
 
     def look(self, images, location, state):
@@ -260,10 +268,11 @@ class RecurrentAttention(keras.Model):
         Returns:
             `(location, log_prob, baseline)`: shapes (B, 2), (B,), (B,).
         """
-        state = ops.stop_gradient(ops.convert_to_tensor(state))
-        noise = ops.convert_to_tensor(noise)
-        mean = ops.cast(self.locator(self.locator_hidden(state)), "float32")
-        baseline = ops.cast(self.baseline(state)[:, 0], "float32")
+        state, noise = map(ops.convert_to_tensor, (state, noise))
+        known = ops.stop_gradient(state)
+        baseline = ops.cast(self.baseline(known)[:, 0], "float32")
+        hidden = self.locator_hidden(self._decided_from(state))
+        mean = ops.cast(self.locator(hidden), "float32")
         if self.policy == "random":
             return noise, ops.zeros_like(baseline), baseline
         if self.policy == "centre":
@@ -274,6 +283,10 @@ class RecurrentAttention(keras.Model):
         deviation = (sample - mean) / std
         log_prob = -0.5 * ops.sum(ops.square(deviation), axis=-1)
         return ops.clip(sample, -1.0, 1.0), log_prob, baseline
+
+    def _decided_from(self, state):
+        """Return what the policy reads: its gradient ends at the state."""
+        return ops.stop_gradient(state)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -306,6 +319,11 @@ class RecurrentAttention(keras.Model):
                     f"{self.glimpse_size}x{self.glimpse_size} pixels. "
                     f"Received: images of {height}x{width} pixels"
                 )
+        if images.shape[-1] != self.channels:
+            raise ValueError(
+                f"expected images with {_channels(self.channels)}, as the "
+                f"model was built for. Received: {_channels(images.shape[-1])}"
+            )
 
     def get_config(self):
         return {
@@ -322,3 +340,7 @@ class RecurrentAttention(keras.Model):
             "policy_weight": self.policy_weight,
             "seed": self.seed,
         }
+
+
+def _channels(count):
+    return f"{count} channel{'s' * (count != 1)}"

@@ -1,90 +1,49 @@
-"""The recognition experiment of notebook 06: data, recipe, test error."""
-
-import dataclasses
+"""The recognition experiment of notebook 06: recipe and test error."""
 
 import keras
 import numpy as np
 from keras import ops
 
-from attnlib import datasets
 from attnlib.datasets.digits28 import augmented
-from attnlib.models import ram
+from attnlib.models import baselines, dram, ram
+from attnlib.models.dram import DeepRecurrentAttention
+from attnlib.models.glimpse_data import Data, load_data, unit
 from attnlib.models.ram import RecurrentAttention
 from attnlib.training import Batches, train_or_load
 
-# What the result depends on besides data, seed and the two arguments.
+__all__ = [
+    "NETWORKS",
+    "Data",
+    "draw_noise",
+    "evaluate",
+    "evaluate_plain",
+    "load_data",
+    "spread",
+    "trace",
+    "train",
+    "with_moved_copies",
+]
+
+# The networks that glimpses are compared with see the whole image.
+PLAIN = {
+    "fc-2x64": lambda *shape: baselines.fully_connected(*shape, units=64),
+    "fc-2x256": lambda *shape: baselines.fully_connected(*shape, units=256),
+    "conv": baselines.small_conv_net,
+    "cnn": baselines.modern_cnn,
+    "conv-512": baselines.addition_conv_net,
+}
+DEEP = {
+    "dram": {},
+    "dram-no-context": {"context": False},
+    "dram-sum": {"combine": "sum"},
+}
+NETWORKS = ("ram", *DEEP, *PLAIN)
+
+# What the result depends on besides data, seed and the arguments.
 _RECIPE = (
-    "dataset glimpse_size scales units location_std exploration_std copies "
-    "batch_size learning_rate weight_decay"
+    "dataset canvas clutter glimpse_size scales units location_std "
+    "exploration_std copies batch_size learning_rate weight_decay"
 ).split()
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """Images and labels of a data set.
-
-    Attributes:
-        train: `(images, labels)`: float32 (N, H, W, C) in [0, 1] and int32
-            (N,).
-        validation: Likewise; None when all of it is trained on.
-        test: Likewise.
-        name: Name of the data set.
-        digest: Its digest, without the augmented copies.
-        description: What the data is, in words.
-    """
-
-    train: tuple
-    validation: tuple | None
-    test: tuple
-    name: str
-    digest: str
-    description: str
-
-    @property
-    def record(self) -> dict:
-        """Return what `claims.begin` wants to know."""
-        return {
-            "name": self.name,
-            "digest": self.digest,
-            "description": self.description,
-        }
-
-
-def load_data(settings) -> Data:
-    """Load the images to train and to test on.
-
-    MNIST's 60000 training images are all trained on, as in the paper, so
-    there nothing is held out while training.
-
-    Args:
-        settings: A `profiles.RecurrentGlimpses`. `copies` augmented copies of
-            every training image are added, drawn from its seed.
-
-    Returns:
-        A `Data`.
-    """
-    name = settings.dataset
-    whole = name == "mnist"
-    train = datasets.load(name, "train+validation" if whole else "train")
-    validation = None if whole else datasets.load(name, "validation")
-    test = datasets.load(name, "test")
-    images, labels = augmented(
-        train["images"], train["label"], settings.copies, settings.seed
-    )
-    made = f", {settings.copies} augmented copies each"
-    return Data(
-        (_unit(images), labels),
-        validation and (_unit(validation["images"]), validation["label"]),
-        (_unit(test["images"]), test["label"]),
-        name,
-        datasets.digest(name),
-        f"{name}, {len(train['label'])} training images"
-        f"{made if settings.copies else ''}, {len(test['label'])} test images",
-    )
-
-
-def _unit(images):
-    return images.astype("float32") / 255
 
 
 def with_moved_copies(images, labels, copies=10, seed=0):
@@ -114,11 +73,11 @@ def with_moved_copies(images, labels, copies=10, seed=0):
         )
     whole = np.round(images * 255).astype("uint8")
     moved, labels = augmented(whole, labels, copies, seed)
-    return _unit(moved), labels
+    return unit(moved), labels
 
 
-def build(settings, data, num_glimpses, policy, steps):
-    """Return a compiled `RecurrentAttention`.
+def build(settings, data, num_glimpses, policy, steps, network="ram"):
+    """Return a compiled network of `NETWORKS`.
 
     Args:
         settings: A `profiles.RecurrentGlimpses`.
@@ -127,22 +86,17 @@ def build(settings, data, num_glimpses, policy, steps):
         policy: `"learned"`, `"random"` or `"centre"`.
         steps: Number of updates over which the learning rate and the noise of
             the locations fall.
+        network: One of `NETWORKS`. Plain ones take no glimpses.
     """
-    images, labels = data.train
+    shape = data.test[0].shape[1:]
     steps = max(1, steps)
-    model = RecurrentAttention(
-        num_glimpses=num_glimpses,
-        glimpse_size=settings.glimpse_size,
-        scales=settings.scales,
-        num_classes=int(labels.max()) + 1,
-        units=settings.units,
-        location_std=settings.location_std,
-        exploration_std=settings.exploration_std or None,
-        exploration_steps=steps,
-        policy=policy,
-        seed=settings.seed,
-    )
-    model.build((None, *images.shape[1:]))
+    if network in PLAIN:
+        model = PLAIN[network](shape[0], shape[-1], data.num_classes)
+    else:
+        model = _glimpse_model(
+            settings, data, num_glimpses, policy, steps, network
+        )
+        model.build((None, *shape))
     schedule = keras.optimizers.schedules.CosineDecay(
         settings.learning_rate, steps
     )
@@ -150,11 +104,42 @@ def build(settings, data, num_glimpses, policy, steps):
         schedule, weight_decay=settings.weight_decay or None
     )
     optimizer.exclude_from_weight_decay(var_names=["bias"])
-    model.compile(optimizer=optimizer)
+    if network in PLAIN:
+        model.compile(
+            optimizer=optimizer,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[error],
+        )
+    else:
+        model.compile(optimizer=optimizer)
     return model
 
 
-def train(settings, data, num_glimpses=None, policy="learned"):
+def _glimpse_model(settings, data, num_glimpses, policy, steps, network):
+    make = RecurrentAttention if network == "ram" else DeepRecurrentAttention
+    return make(
+        num_glimpses=num_glimpses,
+        glimpse_size=settings.glimpse_size,
+        scales=settings.scales,
+        num_classes=data.num_classes,
+        units=settings.units,
+        location_std=settings.location_std,
+        exploration_std=settings.exploration_std or None,
+        exploration_steps=steps,
+        policy=policy,
+        seed=settings.seed,
+        **DEEP.get(network, {}),
+    )
+
+
+def error(labels, logits):
+    """Return 1 for each wrong answer, 0 for each right one, shape (B,)."""
+    answers = ops.cast(ops.argmax(logits, axis=-1), "int32")
+    wrong = answers != ops.cast(ops.reshape(labels, (-1,)), "int32")
+    return ops.cast(wrong, "float32")
+
+
+def train(settings, data, num_glimpses=None, policy="learned", network="ram"):
     """Train a model, or load the one that was trained.
 
     Args:
@@ -162,30 +147,51 @@ def train(settings, data, num_glimpses=None, policy="learned"):
         data: A `Data`.
         num_glimpses: Glimpses per image; None for the settings'.
         policy: Where glimpses go: `"learned"`, `"random"` or `"centre"`.
+        network: One of `NETWORKS`; plain ones heed no other argument.
 
     Returns:
         An `attnlib.training.Training`. With validation images its history
         has their single-sample error `val_error`, a fraction like `error`.
+
+    Raises:
+        ValueError: There is no such network.
     """
+    if network not in NETWORKS:
+        raise ValueError(
+            f"expected network to be one of {', '.join(NETWORKS)}. Received: "
+            f"{network!r}"
+        )
+    plain = network in PLAIN
     num_glimpses = num_glimpses or settings.num_glimpses
-    batches = Batches([data.train], settings.batch_size, settings.seed)
+    batches = Batches(
+        [data.train], settings.batch_size, settings.seed, data.scatter
+    )
     steps = settings.epochs * len(batches.epoch(0))
     config = {key: getattr(settings, key) for key in _RECIPE}
     config.update(num_glimpses=num_glimpses, policy=policy)
+    if settings.task != "digits":
+        config["task"] = settings.task
     kind = "" if policy == "learned" else f"-{policy}"
+    name = network if plain else f"{network}-{num_glimpses}{kind}"
+    test = evaluate_plain if plain else evaluate
+    version = ram.VERSION
+    if network in DEEP:
+        version = dram.VERSION
+    elif plain:
+        version = baselines.VERSION
     return train_or_load(
-        lambda: build(settings, data, num_glimpses, policy, steps),
+        lambda: build(settings, data, num_glimpses, policy, steps, network),
         batches,
-        name=f"ram-{num_glimpses}{kind}",
+        name=name,
         config=config,
         epochs=settings.epochs,
         data_digest=data.digest,
         seed=settings.seed,
-        version=ram.VERSION,
+        version=version,
         validation=data.validation
         and (
             lambda model: {
-                "val_error": evaluate(model, *data.validation)["error"] / 100
+                "val_error": test(model, *data.validation)["error"] / 100
             }
         ),
     )
@@ -203,8 +209,9 @@ def draw_noise(model, count, seed=0):
         seed: Seed, an integer or a list of integers.
     """
     generator = np.random.default_rng(seed)
-    first = generator.uniform(-1, 1, (count, 1, 2))
-    rest = (count, model.num_glimpses - 1, 2)
+    anywhere = 0 if model.first_is_chosen else 1
+    first = generator.uniform(-1, 1, (count, anywhere, 2))
+    rest = (count, model.num_glimpses - anywhere, 2)
     if model.policy == "random":
         others = generator.uniform(-1, 1, rest)
     else:
@@ -238,12 +245,7 @@ def evaluate(model, images, labels, samples=1, seed=0, batch_size=1000):
     """
     if samples < 1:
         raise ValueError(f"expected samples of at least 1. Received: {samples}")
-    if len(images) != len(labels) or not len(labels):
-        raise ValueError(
-            "expected one label per image and at least one image. Received: "
-            f"{len(images)} images and {len(labels)} labels"
-        )
-    _check_finite(images)
+    _check_test(images, labels)
     total, errors = 0.0, []
     for sample in range(samples):
         noise = draw_noise(model, len(images), [seed, sample])
@@ -261,6 +263,26 @@ def evaluate(model, images, labels, samples=1, seed=0, batch_size=1000):
         "locations": places,
         "spread": spread(places),
     }
+
+
+def evaluate_plain(model, images, labels, batch_size=500):
+    """Test a network that sees the whole image.
+
+    Args:
+        model: A Keras model, images to logits.
+        images: Float array (N, H, W, C) in [0, 1].
+        labels: Integer array (N,).
+        batch_size: Images looked at together.
+
+    Returns:
+        A dict: `error` in percent and `predicted` (N,).
+
+    Raises:
+        ValueError: Images are not finite or not one per label.
+    """
+    _check_test(images, labels)
+    logits = model.predict(images, batch_size=batch_size, verbose=0)
+    return {"error": _error(logits, labels), "predicted": logits.argmax(-1)}
 
 
 def spread(locations) -> float:
@@ -325,6 +347,15 @@ def _run(model, images, noise, batch_size):
 
 def _error(probabilities, labels):
     return float(100 * np.mean(probabilities.argmax(-1) != labels))
+
+
+def _check_test(images, labels):
+    if len(images) != len(labels) or not len(labels):
+        raise ValueError(
+            "expected one label per image and at least one image. Received: "
+            f"{len(images)} images and {len(labels)} labels"
+        )
+    _check_finite(images)
 
 
 def _check_finite(images):

@@ -281,3 +281,14 @@ def test_presets_show_every_setting():
     assert "small &amp; neat" in named._repr_html_()
     with pytest.raises(ValueError, match="empty"):
         figures.presets(bars, [])
+
+
+def test_a_game_is_animated_frame_by_frame():
+    screens, gaze = np.zeros((4, 8, 8)), np.zeros((3, 2))
+    text = figures.game_animation(screens, gaze, 4)
+    assert text.count("data-frame") == 5 and "frame 4 of 4" in text
+    assert "http" not in text
+    with pytest.raises(ValueError, match="gaze.*5 places.*4 screens"):
+        figures.game_animation(screens, np.zeros((5, 2)), 4)
+    with pytest.raises(ValueError, match="at least 1.*size=0"):
+        figures.game_strip(screens, gaze, 0)

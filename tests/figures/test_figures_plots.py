@@ -18,6 +18,8 @@ PATH = np.array([[0.0, 0.0], [-0.5, 0.5], [0.9, -0.9]])
 GRID = RNG.uniform(-1, 1, (5, 6, 2))
 WEIGHTS = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]])
 SOURCE, TARGET = ["forty", "two", "</s>"], ["zwei", "und"]
+SCREENS = np.zeros((len(PATH) + 1, 8, 8))
+SCREENS[:, -1, 3:5] = 1
 
 DRAWINGS = {
     "attention_heatmap": lambda: figures.attention_heatmap(
@@ -59,6 +61,7 @@ DRAWINGS = {
     "tradeoff": lambda: figures.tradeoff(
         {"a": ([1, 2], [3, 4], ["p", "q"])}, "x", "y", "t"
     ),
+    "game_strip": lambda: figures.game_strip(SCREENS, PATH, 4, 2, frames=3),
     "image_grid": lambda: figures.image_grid([IMAGE] * 3, [1, 2, 3], "t"),
     "transformer_view": lambda: figures.transformer_view(IMAGE, GRID, IMAGE),
     "transformer_triplets": lambda: figures.transformer_triplets(
@@ -89,9 +92,9 @@ def test_same_figure_same_bytes():
 
 def test_every_drawing_function_is_tried():
     others = {
-        "COLORS", "animation", "claims_table", "explorer", "get_alt",
-        "glimpse_animation", "new_figure", "picture", "presets", "set_alt",
-        "show", "styled", "to_png", "use_style",
+        "COLORS", "animation", "claims_table", "explorer", "game_animation",
+        "get_alt", "glimpse_animation", "new_figure", "picture", "presets",
+        "set_alt", "show", "styled", "to_png", "use_style",
     }  # fmt: skip
     assert set(figures.__all__) - others == set(DRAWINGS)
 

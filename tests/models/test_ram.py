@@ -490,6 +490,7 @@ def test_a_bad_argument_is_named(options, message):
     [
         ((2, 3, 12, 1), None, "at least as large.*4x4.*Received: .*3x12"),
         ((2, 12, 12), None, "images"),
+        ((2, 12, 12, 3), None, "1 channel, .*Received: 3 channels"),
         ((2, 12, 12, 1), (2, 4, 2), r"\(B, 3, 2\).*\(2, 4, 2\)"),
     ],
 )

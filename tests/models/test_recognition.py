@@ -9,6 +9,7 @@ from numerics import to_numpy
 from attnlib import datasets, profiles
 from attnlib.models import recognition
 from attnlib.models.ram import RecurrentAttention
+from attnlib.training import Batches
 
 
 @pytest.fixture(autouse=True)
@@ -82,14 +83,81 @@ def test_all_of_mnist_is_trained_on_and_nothing_held_out(monkeypatch):
     def load(name, split):
         asked.append((name, split))
         return {
-            "images": np.zeros((6, 28, 28, 1), "uint8"),
-            "label": np.arange(6, dtype="int32"),
+            "images": np.zeros((10, 28, 28, 1), "uint8"),
+            "label": np.arange(10, dtype="int32"),
         }
 
     monkeypatch.setattr(datasets, "load", load)
     data = recognition.load_data(settings(dataset="mnist"))
     assert asked == [("mnist", "train+validation"), ("mnist", "test")]
     assert data.validation is None
+
+
+def test_canvases_are_redrawn_for_every_batch_of_every_epoch():
+    data = recognition.load_data(settings(canvas=40, clutter=2))
+    digits, labels = data.train
+    assert digits.dtype == "uint8" and digits.shape[1:] == (28, 28, 1)
+    batches = Batches([data.train], 100, 3, data.scatter)
+    (first, names), (later, _) = (batches.epoch(e)[0] for e in (0, 1))
+    assert first.shape == (100, 40, 40, 1) and first.dtype == "float32"
+    assert first.min() == 0 and 0.9 < first.max() <= 1
+    assert set(names) == set(range(10)) and np.any(first != later)
+    # A resumed training sees what an unbroken one does.
+    again = Batches([data.train], 100, 3, data.scatter).epoch(1)[0][0]
+    np.testing.assert_array_equal(again, later)
+    # The same digit, laid out twice.
+    one = np.repeat(digits[:1], 2, axis=0)
+    twice, _ = data.scatter(one, labels[:2], np.random.default_rng(0))
+    assert np.any(twice[0] != twice[1])
+
+
+def test_canvases_to_test_on_are_the_same_for_every_seed():
+    given = {"canvas": 40, "clutter": 2}
+    one, two = (
+        recognition.load_data(settings(seed=seed, **given)) for seed in (0, 1)
+    )
+    for name in ("validation", "test"):
+        images, labels = getattr(one, name)
+        assert images.shape[1:] == (40, 40, 1) and len(images) == len(labels)
+        np.testing.assert_array_equal(images, getattr(two, name)[0])
+    assert one.task == "digits28-cluttered-40x40"
+    assert one.description.endswith(
+        "400 test images, at random places of 40x40 pixels among 2 pieces of "
+        "other digits"
+    )
+
+
+def test_a_canvas_without_clutter_holds_the_whole_digit():
+    data = recognition.load_data(settings(canvas=40))
+    plain = recognition.load_data(settings())
+    assert data.task == "digits28-translated-40x40"
+    np.testing.assert_allclose(
+        data.test[0].sum(axis=(1, 2, 3)),
+        plain.test[0].sum(axis=(1, 2, 3)),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"clutter": 4}, "a canvas to put clutter on.*canvas=0, clutter=4"),
+        ({"canvas": 20}, "canvas of 20 x 20.*28 x 28"),
+        ({"canvas": 40, "clutter": -1}, "clutter.*at least 0"),
+    ],
+)
+def test_a_bad_canvas_is_named(given, message):
+    with pytest.raises(ValueError, match=message):
+        recognition.load_data(settings(**given))
+
+
+def test_a_model_learns_on_canvases():
+    given = settings(canvas=40, batch_size=300, epochs=1)
+    data = recognition.load_data(given)
+    run = recognition.train(given, data)
+    assert set(run.history) == {"loss", "error", "val_error"}
+    found = recognition.evaluate(run.model, *data.test)
+    assert found["locations"].shape == (400, 2, 2)
 
 
 def test_a_trained_model_is_tested_and_loaded(digits):
@@ -126,6 +194,8 @@ def test_what_shapes_training_is_in_the_cache_key(digits, monkeypatch):
         {"batch_size": 7},
         {"units": 9},
         {"glimpse_size": 4},
+        {"canvas": 40},
+        {"canvas": 40, "clutter": 2},
         {"epochs": 9},
         {"num_glimpses": 3},
         {"seed": 4},
