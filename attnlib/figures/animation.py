@@ -11,14 +11,14 @@ import html
 from attnlib.figures import glimpses, style
 from attnlib.figures.display import image_html, to_png
 
-_PLAYER = """
+PLAYER = """
 <div id="{uid}" style="max-width:700px">
 {frames}
 <div style="display:flex;gap:.6em;align-items:center;margin:.3em 0">
 <button type="button" data-play style="min-width:5em">Play</button>
-<label style="flex:1;display:flex;gap:.5em">glimpse
+<label style="flex:1;display:flex;gap:.5em">{word}
 <input type="range" min="1" max="{count}" value="1" step="1" style="flex:1"
- aria-label="number of the glimpse shown"></label>
+ aria-label="number of the {word} shown"></label>
 <output aria-live="polite">1 of {count}</output>
 </div></div>
 <script>
@@ -111,9 +111,10 @@ def glimpse_animation(
             f"<div data-frame{hidden}>"
             f"{image_html(png, fig.attnlib_alt, 700)}</div>"
         )
-    return _PLAYER.format(
+    return PLAYER.format(
         uid=html.escape(f"attnlib-{digest.hexdigest()[:12]}"),
         frames="\n".join(frames),
         count=count,
+        word="glimpse",
         interval=int(interval_ms),
     )
