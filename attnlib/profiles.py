@@ -134,7 +134,7 @@ class Draw(Settings):
     importance_images: int = 400
     prior_samples: int = 1000
     judge_epochs: int = 4
-    pair_side: int = 40
+    pair_side: int = 60
     pair_steps: int = 8
     pair_epochs: int = 2
     reader_dataset: str = "digits28"

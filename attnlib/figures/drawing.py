@@ -243,8 +243,8 @@ def drawing_strip(
     rows, count = canvases.shape[:2]
     shown = np.unique(np.linspace(0, count - 1, min(steps, count)).round())
     shown = shown.astype(int)
-    side = 7.0 / len(shown)
-    fig = style.new_figure(7.0, rows * side + 0.9)
+    side = 7.0 / max(len(shown), 4)  # few pictures are no larger than many
+    fig = style.new_figure(side * len(shown), rows * side + 0.9)
     axes = fig.subplots(rows, len(shown), squeeze=False)
     for row in range(rows):
         own = _check_windows(
