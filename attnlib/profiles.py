@@ -120,8 +120,8 @@ class Draw(Settings):
     num_steps: int = 8
     step_counts: tuple = (1, 4, 8)
     windows: tuple = (1, 0)
-    read_size: int = 3
-    write_size: int = 6
+    read_size: int = 5
+    write_size: int = 8
     units: int = 128
     latent_size: int = 20
     copies: int = 10
