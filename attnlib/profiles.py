@@ -16,6 +16,7 @@ NOTEBOOKS = {
     "00": "00_motivation",
     "02": "02_bahdanau_attention",
     "06": "06_recurrent_glimpses",
+    "07": "07_draw",
     "09": "09_spatial_transformer",
 }
 
@@ -162,6 +163,51 @@ class SpatialTransformers(Settings):
     colocalization_images: int = 100
     colocalization_epochs: int = 100
     colocalization_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class Draw(Settings):
+    """Notebook 07: DRAW, which draws and reads.
+
+    `step_counts` are the numbers of steps to train with, `windows` whether
+    with attention (1), without (0) or both, the latter at the largest count
+    only. `clip_norm` limits the gradient's norm. `importance_samples` is the
+    number of samples of the importance-weighted bound, for
+    `importance_images` test images. Fields with `pair_` concern two digits on
+    one canvas, with `reader_` the reading of cluttered digits, with `judge_`
+    the classifier that looks at samples; 0 epochs leave a part out.
+    """
+
+    dataset: str = "digits28"
+    num_steps: int = 8
+    step_counts: tuple = (1, 4, 8)
+    windows: tuple = (1, 0)
+    read_size: int = 5
+    write_size: int = 8
+    units: int = 128
+    latent_size: int = 20
+    copies: int = 10
+    epochs: int = 6
+    batch_size: int = 100
+    learning_rate: float = 4e-3
+    clip_norm: float = 5.0
+    validation_images: int = 2000
+    importance_samples: int = 20
+    importance_images: int = 400
+    prior_samples: int = 1000
+    judge_epochs: int = 4
+    pair_side: int = 60
+    pair_steps: int = 8
+    pair_epochs: int = 2
+    reader_dataset: str = "digits28"
+    reader_side: int = 60
+    clutter_pieces: int = 4
+    reader_glimpses: int = 4
+    reader_read_size: int = 12
+    reader_units: int = 128
+    reader_learning_rate: float = 2e-3
+    reader_epochs: int = 8
+    reader_test_copies: int = 5
 
 
 _TRANSLATION = {
@@ -356,10 +402,59 @@ def _several(task, *names):
     return {**_SMALL_RAM, "several": names, "several_on": (*fields.items(),)}
 
 
+_DRAWING = {
+    "smoke": {
+        "num_steps": 2,
+        "step_counts": (1, 2),
+        "units": 16,
+        "latent_size": 4,
+        "copies": 0,
+        "epochs": 1,
+        "importance_samples": 2,
+        "importance_images": 50,
+        "prior_samples": 50,
+        "judge_epochs": 1,
+        "pair_steps": 2,
+        "pair_epochs": 1,
+        "reader_glimpses": 2,
+        "reader_units": 16,
+        "reader_epochs": 1,
+        "reader_test_copies": 1,
+    },
+    "quick": {},
+    # The paper's sizes (its Table 3) and its batch. One job is a part of the
+    # paper's training, which took days.
+    "paper": {
+        "dataset": "binarized_mnist",
+        "num_steps": 64,
+        "step_counts": (),
+        "windows": (1,),
+        "read_size": 2,
+        "write_size": 5,
+        "units": 256,
+        "latent_size": 100,
+        "copies": 0,
+        "epochs": 40,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "importance_samples": 100,
+        "importance_images": 1000,
+        "judge_epochs": 0,
+        "pair_epochs": 0,
+        "reader_dataset": "mnist",
+        "reader_epochs": 0,
+        "reader_glimpses": 8,
+        "reader_units": 256,
+        "reader_learning_rate": 1e-3,
+        "reader_test_copies": 1,
+    },
+}
+
 _SCHEMAS = {
     "00": Motivation,
     "02": Translation,
     "06": RecurrentGlimpses,
+    "07": Draw,
     "09": SpatialTransformers,
 }
 
@@ -375,6 +470,7 @@ _PROFILES = {
     },
     "02": _TRANSLATION,
     "06": _GLIMPSES,
+    "07": _DRAWING,
     "09": _TRANSFORMERS,
 }
 
@@ -418,6 +514,28 @@ _SETTINGS = {
         "colocalisation": {
             "models": ("e/cnn",),
             "colocalization_digits": tuple(range(10)),
+        },
+    },
+    ("07", "paper"): {
+        "t10": {"num_steps": 10, "epochs": 100},
+        "t32": {"num_steps": 32, "epochs": 60},
+        "t64": {},
+        "t64-no-windows": {"windows": (0,)},
+        # Hours, resumed job by job: the same training with a longer schedule.
+        "t64-long": {"epochs": 300, "learning_rate": 5e-4},
+        "read60": {"epochs": 0, "reader_epochs": 60},
+        "read100-4": {
+            "epochs": 0,
+            "reader_epochs": 60,
+            "reader_side": 100,
+            "clutter_pieces": 8,
+            "reader_glimpses": 4,
+        },
+        "read100-8": {
+            "epochs": 0,
+            "reader_epochs": 60,
+            "reader_side": 100,
+            "clutter_pieces": 8,
         },
     },
 }
@@ -495,8 +613,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
         **overrides: Fields of the notebook to change; None changes nothing.
 
     Returns:
-        A frozen dataclass: `Motivation`, `Translation`,
-        `RecurrentGlimpses` or `SpatialTransformers`.
+        A frozen dataclass: `Motivation`, `Translation`, `RecurrentGlimpses`,
+        `Draw` or `SpatialTransformers`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a

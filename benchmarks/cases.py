@@ -1,11 +1,14 @@
 """The training tasks that are timed, at the sizes of their peers."""
 
+import functools
+
 import keras
 import numpy as np
 from harness import Case
 
 from attnlib.layers import SpatialTransformer
 from attnlib.models import costs
+from attnlib.models.draw import DRAW
 from attnlib.models.ram import RecurrentAttention
 from attnlib.models.rnnsearch import RNNSearch
 
@@ -178,6 +181,29 @@ def stn_28_macs() -> int:
     return sum(part.macs for part in parts)
 
 
+def _draw(num_steps, batch_size=64):
+    model = DRAW(num_steps)
+    model.build()
+    model.compile(optimizer=_optimizer())
+    generator = np.random.default_rng(0)
+    x = generator.random((batch_size, 28, 28, 1)) < 0.2
+    return model, (x.astype("float32"), np.zeros(batch_size, "int32"))
+
+
+def draw_macs(
+    steps, side=28, read=2, write=5, latent=100, units=256, channels=1
+) -> int:
+    """Return the multiply-adds of one image through `DRAW` with windows."""
+    encoder = 4 * units * (2 * read**2 * channels + 2 * units)
+    decoder = 4 * units * (latent + units)
+    head = units * (10 + write**2 * channels)
+    # Rows first, then columns: the image and what is left of it; the canvas.
+    seen = 2 * channels * (read * side**2 + read**2 * side)
+    written = channels * (write**2 * side + write * side**2)
+    step = encoder + 2 * units * latent + decoder + head + seen + written
+    return steps * step
+
+
 CASES = {
     "ram": Case(
         "RAM, batch 128, 6 glimpses of 8x8, 28x28 images",
@@ -205,6 +231,24 @@ CASES = {
         47.0,
         "bentrevett/pytorch-seq2seq notebook 3 (PyTorch)",
         1.8,
+    ),
+    "draw_10": Case(
+        "DRAW, batch 64, 10 steps, read 2x2, write 5x5, z 100, LSTM 256",
+        functools.partial(_draw, 10),
+        64,
+        draw_macs(10),
+        1027.0,
+        "ericjang/draw (TensorFlow)",
+        1.2,
+    ),
+    "draw_64": Case(
+        "DRAW, batch 64, 64 steps, read 2x2, write 5x5, z 100, LSTM 256",
+        functools.partial(_draw, 64),
+        64,
+        draw_macs(64),
+        152.0,
+        "ericjang/draw (TensorFlow)",
+        1.4,
     ),
     "stn-60": Case(
         "STN, batch 256, 60x60 images, layers of kevinzakka's example",

@@ -10,7 +10,13 @@ import importlib
 import inspect
 from collections.abc import Callable
 
-_MODULES = ("digits28", "mnist", "multi30k", "number_words")
+_MODULES = (
+    "binarized_mnist",
+    "digits28",
+    "mnist",
+    "multi30k",
+    "number_words",
+)
 
 
 @dataclasses.dataclass(frozen=True)

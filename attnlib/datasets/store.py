@@ -70,7 +70,7 @@ def user_file(dataset: DataSet, file: RemoteFile) -> Path | None:
     return path if path.is_file() else None
 
 
-def _check_user_file(path: Path, dataset: DataSet, file: RemoteFile) -> None:
+def check_user_file(path: Path, dataset: DataSet, file: RemoteFile) -> None:
     # The folder is the user's, perhaps read-only: name the file, never touch
     # it, and do not silently go on with another copy.
     if (problem := flaw(path, file)) is not None:
@@ -121,7 +121,7 @@ def locate(dataset: DataSet, name: str) -> Path:
     """
     file = dataset.file(name)
     if (path := user_file(dataset, file)) is not None:
-        _check_user_file(path, dataset, file)
+        check_user_file(path, dataset, file)
         return path
     path = cache_folder(dataset) / file.name
     if path.is_file() and flaw(path, file) is None:

@@ -16,6 +16,13 @@ from attnlib.figures.curves import (
     tradeoff,
 )
 from attnlib.figures.display import get_alt, picture, set_alt, show, to_png
+from attnlib.figures.drawing import (
+    drawing_animation,
+    drawing_step,
+    drawing_strip,
+    filterbank_view,
+    step_bars,
+)
 from attnlib.figures.game import game_animation, game_strip
 from attnlib.figures.glimpses import (
     glimpse_path,
@@ -53,7 +60,11 @@ __all__ = [
     "bar_chart",
     "claims_table",
     "cost_curves",
+    "drawing_animation",
+    "drawing_step",
+    "drawing_strip",
     "explorer",
+    "filterbank_view",
     "game_animation",
     "game_strip",
     "get_alt",
@@ -73,6 +84,7 @@ __all__ = [
     "sensor_view",
     "set_alt",
     "show",
+    "step_bars",
     "styled",
     "to_png",
     "tradeoff",

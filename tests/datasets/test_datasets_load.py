@@ -87,6 +87,7 @@ def test_digest_of_embedded_is_of_the_content():
     [
         ("digits28", {}, "0c6e8fec39b360fc"),
         ("number_words", {"maximum": 999}, "1be17a1be15a7834"),
+        ("binarized_mnist", {}, "b2706cfe23db5961"),
         ("mnist", {}, "f36a71c09fb0f024"),
         ("multi30k", {}, "11715d26aeb0babb"),
     ],
@@ -174,6 +175,20 @@ class TestRealFiles:
         assert np.bincount(both["label"])[1] == 6742
         test = datasets.load("mnist", "test")
         assert np.bincount(test["label"])[1] == 1135
+
+    def test_binarized_mnist(self):
+        # Not present by name where only the packed copy is.
+        path = os.path.join(REAL, "binarized_mnist", "mnist_binarized.npz")
+        if not os.path.exists(path):
+            self.needs("binarized_mnist")
+        for split, count in (
+            ("train", 50000),
+            ("validation", 10000),
+            ("test", 10000),
+        ):
+            images = datasets.load("binarized_mnist", split)["images"]
+            assert images.shape == (count, 28, 28, 1)
+            assert np.unique(images).tolist() == [0, 255]
 
     def test_multi30k(self):
         self.needs("multi30k")
