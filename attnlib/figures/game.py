@@ -6,7 +6,8 @@ Convention: as in `attnlib.figures.glimpses`.
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from attnlib.figures import animation, glimpses, style
+from attnlib.figures import glimpses, style
+from attnlib.figures.animation import animation
 from attnlib.figures.display import set_alt
 
 
@@ -116,7 +117,7 @@ def game_animation(
         _moment(screens, gaze, frame, size, scales, title)
         for frame in range(len(screens))
     )
-    return animation.animation(figs, "frame", interval_ms, width=420, dpi=80)
+    return animation(figs, "frame", interval_ms, width=420, dpi=80)
 
 
 @style.styled
