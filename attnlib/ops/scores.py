@@ -13,7 +13,8 @@ def masked_softmax(scores, mask=None, axis=-1):
     """Softmax over the entries that a mask allows.
 
     Masked entries are exactly 0, and a row without any allowed entry is all 0
-    (never NaN), in value and in gradient. Computed in at least float32.
+    (never NaN), in value and in gradient. With a mask, a score of -inf counts
+    as masked. Computed in at least float32.
 
     Args:
         scores: Floating tensor of any shape.
@@ -50,6 +51,7 @@ def masked_softmax(scores, mask=None, axis=-1):
     # cannot turn into NaN, by -inf, so that allowed ones at the end of the
     # range stay above them; but not in rows of nothing else. Weights are
     # replaced after it: for those rows, and to stop what flows back.
+    mask = ops.logical_and(mask, x != -np.inf)
     some = ops.any(mask, axis=axis, keepdims=True)
     x = ops.where(mask, x, ops.cast(ops.where(some, -np.inf, 0.0), x.dtype))
     weights = _softmax(x, axis)

@@ -118,6 +118,17 @@ def test_softmax_ignores_what_is_masked(bad):
     assert not gradient[~mask].any()
 
 
+def test_with_a_mask_a_score_of_minus_infinity_counts_as_masked():
+    scores = np.array([[-np.inf, -np.inf, 5], [-np.inf, 1, 1]], "float32")
+    mask = np.array([[True, True, False], [True, True, True]])
+    found = to_numpy(masked_softmax(scores, mask))
+    np.testing.assert_array_equal(found, [[0, 0, 0], [0, 0.5, 0.5]])
+    (gradient,) = gradients(lambda x: masked_softmax(x, mask)[..., 1], scores)
+    assert np.isfinite(gradient).all() and gradient[1].any()
+    bad = np.array([[np.nan, 1, 1]], "float32")
+    assert np.isnan(to_numpy(masked_softmax(bad, mask[1:]))).any()
+
+
 def test_softmax_stops_what_flows_back_to_masked_entries():
     # As from a logarithm of the weights: 1 / 0.
     scores, mask = random(2, 3), np.array([[True, True, False], [False] * 3])
