@@ -6,8 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from attnlib import profiles
 from attnlib.datasets import canvases, distortions
-from attnlib.models import recognition, stn
+from attnlib.models import glimpse_data, stn
 from attnlib.models.stn import (
     CoLocalizer,
     FactorAdam,
@@ -167,28 +168,19 @@ def load_data(settings):
         settings: A `profiles.SpatialTransformers`.
 
     Returns:
-        A `recognition.Data`.
+        A `glimpse_data.Data`.
 
     Raises:
         ValueError: A class from 0 to 9 has no digits.
     """
-    data = recognition.load_data(settings)
-    check_classes(data.train[1])
-    return data
-
-
-def check_classes(labels):
-    """Check that every digit is there, as sums and errors need.
-
-    Raises:
-        ValueError: A class from 0 to 9 is missing.
-    """
-    missing = sorted(set(range(_CLASSES)) - set(np.unique(labels).tolist()))
-    if missing:
-        raise ValueError(
-            "expected digits of all classes 0 to 9. Received: none of "
-            f"{', '.join(map(str, missing))}"
-        )
+    plain = profiles.load(
+        "06",
+        settings.profile,
+        seed=settings.seed,
+        dataset=settings.dataset,
+        copies=settings.copies,
+    )
+    return glimpse_data.load_data(plain)
 
 
 def batches(settings, data, task):
@@ -268,7 +260,7 @@ def train(settings, data, task, name):
 
     Args:
         settings: A `profiles.SpatialTransformers`.
-        data: A `recognition.Data`.
+        data: A `glimpse_data.Data`.
         task: Name of a task.
         name: Name of a model, see `parse`.
 
@@ -444,7 +436,7 @@ def colocalizer(settings, data, encoder, shape):
 
     Args:
         settings: A `profiles.SpatialTransformers`.
-        data: A `recognition.Data`: digits have features of which length?
+        data: A `glimpse_data.Data`: digits have features of which length?
         encoder: From `encoder_of`.
         shape: Shape (H, W, 1) of the images.
     """
@@ -460,7 +452,7 @@ def colocalize(settings, data, encoder, images, name):
 
     Args:
         settings: A `profiles.SpatialTransformers`.
-        data: A `recognition.Data`, for its digest.
+        data: A `glimpse_data.Data`, for its digest.
         encoder: From `encoder_of`.
         images: Array (N, H, W, 1).
         name: What the set is called; part of the cache's key.

@@ -20,6 +20,8 @@ WEIGHTS = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]])
 SOURCE, TARGET = ["forty", "two", "</s>"], ["zwei", "und"]
 SCREENS = np.zeros((len(PATH) + 1, 8, 8))
 SCREENS[:, -1, 3:5] = 1
+CANVASES = RNG.random((4, 12, 12, 1))
+WINDOWS = RNG.normal(scale=0.3, size=(4, 5))
 
 DRAWINGS = {
     "attention_heatmap": lambda: figures.attention_heatmap(
@@ -62,6 +64,12 @@ DRAWINGS = {
         {"a": ([1, 2], [3, 4], ["p", "q"])}, "x", "y", "t"
     ),
     "game_strip": lambda: figures.game_strip(SCREENS, PATH, 4, 2, frames=3),
+    "drawing_step": lambda: figures.drawing_step(CANVASES, 2, WINDOWS, 3),
+    "drawing_strip": lambda: figures.drawing_strip(
+        CANVASES[None], WINDOWS[None], 3
+    ),
+    "step_bars": lambda: figures.step_bars([3.0, 2.0, 1.0]),
+    "filterbank_view": lambda: figures.filterbank_view(IMAGE, WINDOWS[0], 3),
     "image_grid": lambda: figures.image_grid([IMAGE] * 3, [1, 2, 3], "t"),
     "transformer_view": lambda: figures.transformer_view(IMAGE, GRID, IMAGE),
     "transformer_triplets": lambda: figures.transformer_triplets(
@@ -92,9 +100,10 @@ def test_same_figure_same_bytes():
 
 def test_every_drawing_function_is_tried():
     others = {
-        "COLORS", "animation", "claims_table", "explorer", "game_animation",
-        "get_alt", "glimpse_animation", "new_figure", "picture", "presets",
-        "set_alt", "show", "styled", "to_png", "use_style",
+        "COLORS", "animation", "claims_table", "drawing_animation", "explorer",
+        "game_animation", "get_alt", "glimpse_animation", "new_figure",
+        "picture", "presets", "set_alt", "show", "styled", "to_png",
+        "use_style",
     }  # fmt: skip
     assert set(figures.__all__) - others == set(DRAWINGS)
 
