@@ -232,7 +232,7 @@ def test_classes_leak_through_no_other_way_than_glimpses():
 def test_context_decides_where_to_look_first():
     model = make()
     images, _, noise = example(model)
-    model.locator.kernel.assign(ops.ones_like(model.locator.kernel))
+    model.locator.kernel.assign(np.ones(model.locator.kernel.shape))
     first = to_numpy(model(images, noise=noise * 0))["locations"][:, 0]
     assert first.std(axis=0).max() > 1e-4
     blind = make(context=False)
