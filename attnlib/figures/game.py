@@ -4,7 +4,6 @@ Convention: as in `attnlib.figures.glimpses`.
 """
 
 import numpy as np
-from matplotlib.patches import Rectangle
 
 from attnlib.figures import glimpses, style
 from attnlib.figures.animation import animation
@@ -36,18 +35,7 @@ def _draw(ax, screen, place, size, scales):
     if place is None:
         return
     boxes = glimpses.windows([place], height, width, size, scales)[0]
-    for scale, (left, top, side) in enumerate(boxes):
-        ax.add_patch(
-            Rectangle(
-                (left - 0.5, top - 0.5),
-                side,
-                side,
-                fill=False,
-                edgecolor=style.COLORS["orange"],
-                linewidth=2.2 if scale == 0 else 1.1,
-                linestyle="-" if scale == 0 else ":",
-            )
-        )
+    glimpses.draw_windows(ax, boxes, style.COLORS["orange"])
 
 
 def _places(gaze, frame):

@@ -132,6 +132,28 @@ def _step_colors(count):
     return matplotlib.colormaps["plasma"](places)
 
 
+def draw_windows(ax, boxes, color):
+    """Frame the windows of one glimpse, the finest with a solid line.
+
+    Args:
+        ax: matplotlib `Axes` that show the image.
+        boxes: (left, top, side) in pixels of every scale, see `windows`.
+        color: of the lines.
+    """
+    for scale, (left, top, side) in enumerate(boxes):
+        ax.add_patch(
+            Rectangle(
+                (left - 0.5, top - 0.5),
+                side,
+                side,
+                fill=False,
+                edgecolor=color,
+                linewidth=2.2 if scale == 0 else 1.1,
+                linestyle="-" if scale == 0 else ":",
+            )
+        )
+
+
 def _draw_path(ax, image, locations, size, scales, first=0, total=None):
     """Draw the image, numbered windows and arrows from one to the next.
 
@@ -148,18 +170,7 @@ def _draw_path(ax, image, locations, size, scales, first=0, total=None):
     ):
         if step < first:
             continue
-        for scale, (left, top, side) in enumerate(scale_boxes):
-            ax.add_patch(
-                Rectangle(
-                    (left - 0.5, top - 0.5),
-                    side,
-                    side,
-                    fill=False,
-                    edgecolor=color,
-                    linewidth=2.2 if scale == 0 else 1.1,
-                    linestyle="-" if scale == 0 else ":",
-                )
-            )
+        draw_windows(ax, scale_boxes, color)
         if (total or len(locations)) == 1:
             continue  # no order to number
         # Corners in turn, so that two glimpses at one place keep two numbers.

@@ -6,6 +6,7 @@ from keras import ops
 
 from attnlib import losses
 from attnlib.layers import GlimpseSensor
+from attnlib.models.ram import sample_location
 from attnlib.ops import checks
 from attnlib.training import Batches, train_or_load
 
@@ -289,11 +290,7 @@ class CatchAgent(keras.Model):
     def gaze(self, state, noise):
         """Choose the next locations (B, 2) for states (B, units)."""
         mean = ops.cast(self.locator(state), "float32")
-        sample = ops.stop_gradient(mean + self.location_std * noise)
-        # The Gaussian's normaliser has no gradient, so it is left out.
-        deviation = (sample - mean) / self.location_std
-        log_prob = -0.5 * ops.sum(ops.square(deviation), axis=-1)
-        return ops.clip(sample, -1.0, 1.0), log_prob
+        return sample_location(mean, noise, self.location_std)
 
     def draw_noise(self, batch):
         """Return the random numbers of a call, shape (batch, T, 5)."""

@@ -11,6 +11,8 @@ from attnlib.datasets import canvases
 from attnlib.datasets.digits28 import augmented
 from attnlib.models import baselines, draw
 from attnlib.models.draw import DRAW, DrawReader
+from attnlib.models.glimpse_data import unit
+from attnlib.models.provenance import Provenance
 from attnlib.training import Batches, train_or_load
 
 # What a result depends on besides data, seed and the arguments.
@@ -25,7 +27,7 @@ _READER_RECIPE = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class Data(Provenance):
     """Images of a data set, with labels where it has them.
 
     Attributes:
@@ -46,15 +48,6 @@ class Data:
     digest: str
     description: str
     labelled: bool
-
-    @property
-    def record(self) -> dict:
-        """Return what `claims.begin` wants to know."""
-        return {
-            "name": self.name,
-            "digest": self.digest,
-            "description": self.description,
-        }
 
 
 def load_data(settings) -> Data:
@@ -83,7 +76,7 @@ def load_grey(settings) -> Data:
         A `Data`.
     """
     copies = settings.copies if settings.reader_dataset == "digits28" else 0
-    return _load(settings.reader_dataset, copies, settings.seed, _unit)
+    return _load(settings.reader_dataset, copies, settings.seed, unit)
 
 
 def _load(name, copies, seed, prepare):
@@ -120,10 +113,6 @@ def _load(name, copies, seed, prepare):
         ),
         labelled=labelled,
     )
-
-
-def _unit(images):
-    return images.astype("float32") / 255
 
 
 def binarised(images):

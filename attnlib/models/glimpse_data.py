@@ -7,6 +7,7 @@ import numpy as np
 from attnlib import datasets
 from attnlib.datasets import canvases
 from attnlib.datasets.digits28 import augmented
+from attnlib.models.provenance import Provenance
 
 TASKS = ("digits", "pairs", "sums")
 
@@ -15,7 +16,7 @@ _VALIDATION_SEED, _TEST_SEED = 1406, 6247
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class Data(Provenance):
     """Images and labels of a data set.
 
     Attributes:
@@ -48,15 +49,6 @@ class Data:
     description: str
     scatter: object = None
     corners: object = None
-
-    @property
-    def record(self) -> dict:
-        """Return what `claims.begin` wants to know."""
-        return {
-            "name": self.name,
-            "digest": self.digest,
-            "description": self.description,
-        }
 
 
 def pair_class(first, second):
@@ -264,6 +256,34 @@ def visited(locations, corners, side, digit=28, ink=20, reach=6):
     gap = np.abs(centres[:, :, None] - middles[:, None]) - ink / 2
     distance = np.linalg.norm(np.maximum(gap, 0), axis=-1)  # (N, T, 2)
     return (distance <= reach).any(axis=1).all(axis=1)
+
+
+def check_test(images, labels):
+    """Check that images can be tested on.
+
+    Raises:
+        ValueError: There are none, they are not finite or not one per label.
+    """
+    if len(images) != len(labels) or not len(labels):
+        raise ValueError(
+            "expected one label per image and at least one image. Received: "
+            f"{len(images)} images and {len(labels)} labels"
+        )
+    check_finite(images)
+
+
+def check_finite(images):
+    """Check that no image (N, ...) has NaN or infinity.
+
+    Raises:
+        ValueError: One has; the message names the first.
+    """
+    bad = ~np.isfinite(images).reshape(len(images), -1).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            "expected finite images. Received: NaN or infinity, first in "
+            f"image {bad.argmax()} ({bad.sum()} images in all)"
+        )
 
 
 def unit(images):

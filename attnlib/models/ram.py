@@ -278,11 +278,7 @@ class RecurrentAttention(keras.Model):
         if self.policy == "centre":
             return ops.zeros_like(noise), ops.zeros_like(baseline), baseline
         std = self.location_std if std is None else std
-        sample = ops.stop_gradient(mean + std * noise)
-        # The Gaussian's normaliser has no gradient, so it is left out.
-        deviation = (sample - mean) / std
-        log_prob = -0.5 * ops.sum(ops.square(deviation), axis=-1)
-        return ops.clip(sample, -1.0, 1.0), log_prob, baseline
+        return *sample_location(mean, noise, std), baseline
 
     def _decided_from(self, state):
         """Return what the policy reads: its gradient ends at the state."""
@@ -340,6 +336,24 @@ class RecurrentAttention(keras.Model):
             "policy_weight": self.policy_weight,
             "seed": self.seed,
         }
+
+
+def sample_location(mean, noise, std):
+    """Draw locations from a Gaussian policy.
+
+    Args:
+        mean: Floating tensor, shape (B, 2). No gradient passes the location.
+        noise: Standard normal, shape (B, 2).
+        std: Standard deviation, in [-1, 1] coordinates.
+
+    Returns:
+        `(location, log_prob)`: shapes (B, 2), clipped to the image, and (B,).
+    """
+    sample = ops.stop_gradient(mean + std * noise)
+    # The Gaussian's normaliser has no gradient, so it is left out.
+    deviation = (sample - mean) / std
+    log_prob = -0.5 * ops.sum(ops.square(deviation), axis=-1)
+    return ops.clip(sample, -1.0, 1.0), log_prob
 
 
 def _channels(count):

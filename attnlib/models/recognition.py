@@ -7,7 +7,13 @@ from keras import ops
 from attnlib.datasets.digits28 import augmented
 from attnlib.models import baselines, dram, ram
 from attnlib.models.dram import DeepRecurrentAttention
-from attnlib.models.glimpse_data import Data, load_data, unit
+from attnlib.models.glimpse_data import (
+    Data,
+    check_finite,
+    check_test,
+    load_data,
+    unit,
+)
 from attnlib.models.ram import RecurrentAttention
 from attnlib.training import Batches, train_or_load
 
@@ -64,7 +70,7 @@ def with_moved_copies(images, labels, copies=10, seed=0):
         ValueError: Images are not finite or not in [0, 1], not one per label,
             or `copies` is negative.
     """
-    _check_finite(images)
+    check_finite(images)
     low, high = np.min(images, initial=0), np.max(images, initial=0)
     if low < 0 or high > 1:
         raise ValueError(
@@ -245,7 +251,7 @@ def evaluate(model, images, labels, samples=1, seed=0, batch_size=1000):
     """
     if samples < 1:
         raise ValueError(f"expected samples of at least 1. Received: {samples}")
-    _check_test(images, labels)
+    check_test(images, labels)
     total, errors = 0.0, []
     for sample in range(samples):
         noise = draw_noise(model, len(images), [seed, sample])
@@ -280,7 +286,7 @@ def evaluate_plain(model, images, labels, batch_size=500):
     Raises:
         ValueError: Images are not finite or not one per label.
     """
-    _check_test(images, labels)
+    check_test(images, labels)
     logits = model.predict(images, batch_size=batch_size, verbose=0)
     return {"error": _error(logits, labels), "predicted": logits.argmax(-1)}
 
@@ -314,7 +320,7 @@ def trace(model, images, noise):
     Returns:
         Tuple of locations (B, T, 2) and probabilities (B, T, classes).
     """
-    _check_finite(images)
+    check_finite(images)
     images = ops.convert_to_tensor(images)
     locations = model(images, noise=ops.convert_to_tensor(noise))["locations"]
     state, answers = ops.zeros((len(images), model.units)), []
@@ -347,21 +353,3 @@ def _run(model, images, noise, batch_size):
 
 def _error(probabilities, labels):
     return float(100 * np.mean(probabilities.argmax(-1) != labels))
-
-
-def _check_test(images, labels):
-    if len(images) != len(labels) or not len(labels):
-        raise ValueError(
-            "expected one label per image and at least one image. Received: "
-            f"{len(images)} images and {len(labels)} labels"
-        )
-    _check_finite(images)
-
-
-def _check_finite(images):
-    bad = ~np.isfinite(images).reshape(len(images), -1).all(axis=1)
-    if bad.any():
-        raise ValueError(
-            "expected finite images. Received: NaN or infinity, first in "
-            f"image {bad.argmax()} ({bad.sum()} images in all)"
-        )

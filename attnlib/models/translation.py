@@ -12,6 +12,7 @@ import scipy.stats
 from attnlib import datasets, text
 from attnlib.datasets import number_words
 from attnlib.models import rnnsearch
+from attnlib.models.provenance import Provenance
 from attnlib.models.rnnsearch import RNNSearch
 from attnlib.training import Batches, train_or_load
 
@@ -22,7 +23,7 @@ SEPARATOR = ","
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Task(Provenance):
     """Sentences and vocabularies of a pair of languages.
 
     Attributes:
@@ -52,15 +53,6 @@ class Task:
     def shared(self) -> bool:
         """Return whether both languages use one vocabulary."""
         return self.source is self.target
-
-    @property
-    def provenance(self) -> dict:
-        """Return what `claims.begin` wants to know about the data."""
-        return {
-            "name": self.name,
-            "digest": self.digest,
-            "description": self.description,
-        }
 
 
 def load_task(settings) -> Task:

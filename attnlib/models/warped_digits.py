@@ -28,6 +28,7 @@ _TRANSFORMS = {
     "tps": "tps",
 }
 _CLASSES = 10
+_WATCHED = 4  # Images whose transforms are kept after every epoch.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,16 +291,16 @@ def train(settings, data, task, name):
     )
 
 
-def watched(settings, data, task, count=4):
+def watched(settings, data, task):
     """Return the images whose transforms are kept after every epoch."""
     images, labels = held_out(settings, data.validation, task)
-    return images[:count], labels[:count]
+    return images[:_WATCHED], labels[:_WATCHED]
 
 
 def _watch(settings, data, task):
     """Return the validation function of `train`."""
     images, labels = held_out(settings, data.validation, task)
-    some = watched(settings, data, task)[0]
+    some = images[:_WATCHED]
 
     def look(model):
         found = {"val_error": evaluate(model, images, labels)["error"]}
@@ -354,13 +355,7 @@ def evaluate(model, images, labels, batch_size=500):
     Raises:
         ValueError: Images are not finite or not one per label.
     """
-    if len(images) != len(labels) or not len(labels):
-        raise ValueError(
-            "expected one label per image and at least one image. Received: "
-            f"{len(images)} images and {len(labels)} labels"
-        )
-    if not np.isfinite(images).all():
-        raise ValueError("expected finite images. Received: NaN or infinity")
+    glimpse_data.check_test(images, labels)
     parts = [
         ops.convert_to_numpy(
             model(ops.convert_to_tensor(images[start : start + batch_size]))
