@@ -141,8 +141,8 @@ class CatchAgent(keras.Model):
         self.units = checks.positive_integer("units", units)
         self.location_std = checks.positive_number("location_std", location_std)
         self.glimpse_size, self.scales = glimpse_size, scales
-        self.location_weight, self.seed = location_weight, seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.location_weight, self.seed = location_weight, checks.seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         # TensorFlow cannot compile the loop over frames with XLA.
         self.supports_jit = keras.config.backend() != "tensorflow"
         self._add_layers()

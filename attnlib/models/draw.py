@@ -103,8 +103,8 @@ class DRAW(keras.Model):
         if attention:
             for name in ("read_size", "write_size"):
                 _check_fits(name, getattr(self, name), *self.image_shape[:2])
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = checks.seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         # ops.scan does not compile with XLA on TensorFlow.
         self.supports_jit = keras.config.backend() != "tensorflow"
         self._add_layers()

@@ -118,8 +118,8 @@ class RecurrentAttention(keras.Model):
         self.exploration_steps = checks.positive_integer(
             "exploration_steps", exploration_steps
         )
-        self.policy_weight, self.seed = policy_weight, seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.policy_weight, self.seed = policy_weight, checks.seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self._add_layers()
         self.error = keras.metrics.Mean(name="error")
 

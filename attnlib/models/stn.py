@@ -391,8 +391,8 @@ class CoLocalizer(keras.Model):
         self.encoder.trainable = False
         self.crop = checks.positive_integer("crop", crop)
         checks.positive_number("margin", margin)
-        self.margin, self.seed = margin, seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.margin, self.seed = margin, checks.seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.localization = _localization("cnn")
         # Windows start in the middle.
         self.place = keras.layers.Dense(

@@ -1,0 +1,27 @@
+"""Models that draw numbers take the seeds that every backend takes."""
+
+import keras
+import pytest
+
+from attnlib.models.catch import CatchAgent
+from attnlib.models.dram import DeepRecurrentAttention
+from attnlib.models.draw import DRAW
+from attnlib.models.ram import RecurrentAttention
+from attnlib.models.stn import CoLocalizer
+
+MODELS = {
+    "CatchAgent": CatchAgent,
+    "CoLocalizer": lambda seed: CoLocalizer(
+        keras.Sequential([keras.layers.Flatten()]), seed=seed
+    ),
+    "DRAW": lambda seed: DRAW(2, seed=seed),
+    "DeepRecurrentAttention": DeepRecurrentAttention,
+    "RecurrentAttention": RecurrentAttention,
+}
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5, True])
+def test_what_is_no_seed_is_refused(make, seed):
+    with pytest.raises(ValueError, match=f"seed.*Received: {seed!r}"):
+        make(seed=seed)
