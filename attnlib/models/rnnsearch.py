@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from attnlib.layers import BahdanauAttention
+from attnlib.models import words
 from attnlib.ops import checks
 from attnlib.text import PAD
 
@@ -268,6 +269,17 @@ class RNNSearch(keras.Model):
         """
         return self._embed(self.target_embedding, words, training)
 
+    def check_source(self, source) -> list:
+        """Return a sentence's ids as a list, for `decoding.Decoder`.
+
+        Args:
+            source: Ids without START and END.
+
+        Raises:
+            ValueError: The sentence is empty or has unknown ids.
+        """
+        return words.check_ids(source, self.source_size)
+
     def encode(self, source, training=False):
         """Read a source sentence.
 
@@ -340,6 +352,23 @@ class RNNSearch(keras.Model):
         context, weights = self.attend(state, memory)
         gates = projected + self.context_kernel(context)
         return self.decoder.step(state, gates), context, weights
+
+    def step(self, state, words, memory):
+        """Take one step of a search.
+
+        Args:
+            state: s_{i-1}, shape (B, U).
+            words: Previous words y_{i-1}, shape (B,).
+            memory: From `encode`.
+
+        Returns:
+            `(state, logits, weights)`: (B, U), (B, V), (B, S).
+        """
+        embedded = self.embed_target(words)
+        state, context, weights = self.advance(
+            state, self.decoder.project(embedded), memory
+        )
+        return state, self.read_out(state, context, embedded), weights
 
     def read_out(self, states, contexts, embedded, training=False):
         """Return logits, shape (..., V), float32."""
