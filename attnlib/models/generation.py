@@ -170,7 +170,8 @@ def train(settings, data, num_steps=None, attention=True):
         An `attnlib.training.Training`. Its history has `val_nats`, the bound
         on -log p of the validation images.
     """
-    num_steps = num_steps or settings.num_steps
+    if num_steps is None:
+        num_steps = settings.num_steps
     batches = Batches([data.train], settings.batch_size, settings.seed)
     steps = settings.epochs * len(batches.epoch(0))
     config = {key: getattr(settings, key) for key in _DRAW_RECIPE}
@@ -271,7 +272,8 @@ def train_reader(settings, data, num_glimpses=None):
     Returns:
         An `attnlib.training.Training`.
     """
-    num_glimpses = num_glimpses or settings.reader_glimpses
+    if num_glimpses is None:
+        num_glimpses = settings.reader_glimpses
     side, size = settings.reader_side, settings.reader_read_size
     batches = Batches(
         [data.train],
