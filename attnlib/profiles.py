@@ -219,8 +219,8 @@ class Draw(Settings):
     units: int = 128
     latent_size: int = 20
     copies: int = 10
-    epochs: int = 6
-    batch_size: int = 100
+    epochs: int = 4
+    batch_size: int = 50
     learning_rate: float = 4e-3
     clip_norm: float = 5.0
     validation_images: int = 2000
@@ -230,7 +230,7 @@ class Draw(Settings):
     judge_epochs: int = 4
     pair_side: int = 60
     pair_steps: int = 8
-    pair_epochs: int = 2
+    pair_epochs: int = 1
     reader_dataset: str = "digits28"
     reader_side: int = 60
     clutter_pieces: int = 4
@@ -238,7 +238,7 @@ class Draw(Settings):
     reader_read_size: int = 12
     reader_units: int = 128
     reader_learning_rate: float = 2e-3
-    reader_epochs: int = 8
+    reader_epochs: int = 5
     reader_test_copies: int = 5
 
 
