@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import os
 from dataclasses import dataclass
+from typing import ClassVar
 
 NAMES = ("smoke", "quick", "paper")
 
@@ -23,7 +24,12 @@ NOTEBOOKS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What every notebook has: which run this is."""
+    """What every notebook has: which run this is.
+
+    `may_be_zero` names the numbers for which 0 has a meaning, such as none.
+    """
+
+    may_be_zero: ClassVar[tuple] = ()
 
     notebook: str
     profile: str
@@ -54,6 +60,12 @@ class Translation(Settings):
     names train on those of up to `short_numbers`. `held_out` is the number of
     sentences for validation and for test.
     """
+
+    may_be_zero: ClassVar[tuple] = (
+        "dropout",
+        "label_smoothing",
+        "warmup_steps",
+    )
 
     dataset: str = "number_words"
     source: str = "en"
@@ -94,6 +106,15 @@ class RecurrentGlimpses(Settings):
     differ for them, as pairs of name and value. What begins with `catch_` is
     of the game; without `catch_epochs` the agent stays untrained.
     """
+
+    may_be_zero: ClassVar[tuple] = (
+        "canvas",
+        "clutter",
+        "copies",
+        "exploration_std",
+        "weight_decay",
+        "catch_epochs",
+    )
 
     dataset: str = "digits28"
     task: str = "digits"
@@ -146,6 +167,8 @@ class SpatialTransformers(Settings):
     in them; none, no co-localisation.
     """
 
+    may_be_zero: ClassVar[tuple] = ("copies",)
+
     dataset: str = "digits28"
     models: tuple = ()
     copies: int = 0
@@ -178,6 +201,15 @@ class Draw(Settings):
     the classifier that looks at samples; 0 epochs leave a part out.
     """
 
+    may_be_zero: ClassVar[tuple] = (
+        "copies",
+        "epochs",
+        "judge_epochs",
+        "pair_epochs",
+        "reader_epochs",
+        "clutter_pieces",
+    )
+
     dataset: str = "digits28"
     num_steps: int = 8
     step_counts: tuple = (1, 4, 8)
@@ -187,8 +219,8 @@ class Draw(Settings):
     units: int = 128
     latent_size: int = 20
     copies: int = 10
-    epochs: int = 6
-    batch_size: int = 100
+    epochs: int = 4
+    batch_size: int = 50
     learning_rate: float = 4e-3
     clip_norm: float = 5.0
     validation_images: int = 2000
@@ -198,7 +230,7 @@ class Draw(Settings):
     judge_epochs: int = 4
     pair_side: int = 60
     pair_steps: int = 8
-    pair_epochs: int = 2
+    pair_epochs: int = 1
     reader_dataset: str = "digits28"
     reader_side: int = 60
     clutter_pieces: int = 4
@@ -206,8 +238,18 @@ class Draw(Settings):
     reader_read_size: int = 12
     reader_units: int = 128
     reader_learning_rate: float = 2e-3
-    reader_epochs: int = 8
+    reader_epochs: int = 5
     reader_test_copies: int = 5
+
+
+# Tuples of whole numbers of at least 1.
+_COUNTS = (
+    "glimpse_sizes",
+    "conv_sizes",
+    "batch_sizes",
+    "glimpse_counts",
+    "step_counts",
+)
 
 
 _TRANSLATION = {
@@ -403,9 +445,11 @@ def _several(task, *names):
 
 
 _DRAWING = {
+    # One model that draws: each takes seconds to compile.
     "smoke": {
         "num_steps": 2,
-        "step_counts": (1, 2),
+        "step_counts": (),
+        "windows": (1,),
         "units": 16,
         "latent_size": 4,
         "copies": 0,
@@ -415,7 +459,7 @@ _DRAWING = {
         "prior_samples": 50,
         "judge_epochs": 1,
         "pair_steps": 2,
-        "pair_epochs": 1,
+        "pair_epochs": 0,
         "reader_glimpses": 2,
         "reader_units": 16,
         "reader_epochs": 1,
@@ -608,7 +652,7 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
         notebook: Two digits, for example `"06"`.
         profile: `smoke`, `quick` or `paper`; None asks `$ATTNLIB_PROFILE`,
             else it is `quick`.
-        seed: Seed of the run, an integer of at least 0.
+        seed: Seed of the run, an integer from 0 to 2**32 - 1.
         setting: One of the profile's settings, or None.
         **overrides: Fields of the notebook to change; None changes nothing.
 
@@ -618,14 +662,16 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a
-            value has the wrong type.
+            value has the wrong type or is out of range.
     """
     if notebook not in _SCHEMAS:
         raise _unknown("notebook", notebook, _SCHEMAS)
     profile = resolve(profile)
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+    whole = isinstance(seed, int) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**32:
         raise ValueError(
-            f"expected seed to be an integer of at least 0. Received: {seed!r}"
+            "expected seed to be an integer from 0 to 2**32 - 1. Received: "
+            f"{seed!r}"
         )
     values = dict(_PROFILES[notebook][profile])
     settings = _SETTINGS.get((notebook, profile), {})
@@ -642,11 +688,12 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
         if name not in own:
             raise _unknown(f"a parameter of notebook {notebook}", name, own)
         if value is not None:
-            values[name] = _checked(own[name], value)
+            zero = name in schema.may_be_zero
+            values[name] = _checked(own[name], value, zero)
     return schema(notebook, profile, seed, setting, **values)
 
 
-def _checked(field, value):
+def _checked(field, value, zero):
     """Return an override in its field's type, or raise."""
     kind = field.type if isinstance(field.type, type) else type(field.default)
     if kind is tuple and isinstance(value, list):
@@ -658,12 +705,34 @@ def _checked(field, value):
             f"expected {field.name} to be of type {kind.__name__}. "
             f"Received: {value!r}"
         )
-    if kind in (int, float) and not 0 <= value < float("inf"):
+    if kind in (int, float):
+        _check_number(field.name, value, zero)
+    if field.name in _COUNTS:
+        for entry in value:
+            if type(entry) is not int or entry < 1:
+                raise ValueError(
+                    f"expected {field.name} to be integers of at least 1. "
+                    f"Received: {value!r}"
+                )
+    if field.name == "windows" and set(value) not in ({0}, {1}, {0, 1}):
         raise ValueError(
-            f"expected {field.name} to be a finite number of at least 0. "
-            f"Received: {value!r}"
+            "expected windows to be 1 (with), 0 (without) or both. Received: "
+            f"{value!r}"
         )
     return value
+
+
+def _check_number(name, value, zero):
+    if 0 <= value < float("inf") and (value or zero):
+        return
+    least = "of at least 1"
+    if zero:
+        least = "of at least 0"
+    elif isinstance(value, float):
+        least = "above 0"
+    raise ValueError(
+        f"expected {name} to be a finite number {least}. Received: {value!r}"
+    )
 
 
 def settings_of(notebook, profile) -> list:

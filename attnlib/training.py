@@ -435,6 +435,9 @@ class _Run:
             np.savez(file, **arrays)
 
     def train(self, batches, epochs, validation):
+        # TensorFlow traces a step a second time when the first trace creates
+        # variables, as an optimiser that is not built would.
+        self._variables()
         progress = _progress(self.identity["name"], self.epoch, epochs)
         try:
             while self.epoch < epochs:

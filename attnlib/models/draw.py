@@ -441,7 +441,7 @@ class DrawReader(keras.Model):
 
     Raises:
         ValueError: An argument is out of range, or the image is smaller than
-            the window.
+            the window or has other channels than the model was built for.
 
     Example:
 
@@ -477,6 +477,8 @@ class DrawReader(keras.Model):
     def build(self, images_shape):
         checks.shape_rank("images", images_shape, 4)
         height, width = checks.known_size("images", images_shape)
+        _check_fits("read_size", self.read_size, height, width)
+        self.channels = images_shape[3]
         start = tiling(self.read_size, height, width)
         self.window = keras.layers.Dense(
             5,
@@ -491,6 +493,7 @@ class DrawReader(keras.Model):
     def call(self, images, training=None):
         images = checks.floating("images", images, self.compute_dtype)
         checks.rank("images", images, 4)
+        checks.same("channels", images=images.shape[3], model=self.channels)
         height, width = checks.known_size("images", images.shape)
         _check_fits("read_size", self.read_size, height, width)
         batch, size = ops.shape(images)[0], self.read_size

@@ -114,7 +114,7 @@ def load_data(settings) -> Data:
         train["images"], train["label"], settings.copies, settings.seed
     )
     for split, part in (("training", labels), ("test", test["label"])):
-        _check_classes(name, split, part)
+        check_classes(name, split, part)
     tested, corners = _laid_out(test, settings, _TEST_SEED)
     scatter = None
     if settings.canvas:
@@ -157,7 +157,17 @@ def _check_task(settings):
         )
 
 
-def _check_classes(name, split, labels):
+def check_classes(name, split, labels):
+    """Check that a split has images of all ten digits.
+
+    Args:
+        name: Name of the data set, for the message.
+        split: What the split is called in the message.
+        labels: Integer array (N,).
+
+    Raises:
+        ValueError: A digit from 0 to 9 has no image.
+    """
     missing = sorted(set(range(10)) - set(np.asarray(labels).tolist()))
     if missing:
         raise ValueError(

@@ -167,6 +167,7 @@ class RecurrentAttention(keras.Model):
             )
 
     def build(self, images_shape):
+        checks.shape_rank("images", images_shape, 4)
         self._add_counter()
         channels = self.channels = images_shape[-1]
         half, units = self.what_hidden.units, self.units

@@ -251,7 +251,8 @@ def build(settings, task, name, shape, steps):
             schedule, factors={"transformer_": settings.localization_rate}
         ),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        # An instance: a name would create variables while a step is traced.
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
     return model
 

@@ -522,7 +522,12 @@ def test_the_reader_is_saved_and_loaded(tmp_path):
         (lambda: make_reader(read_size=-1), "read_size to be an integer"),
         (lambda: DrawReader().build((None, None, 9, 1)), "known height"),
         (lambda: DrawReader()(np.zeros((1, 9, 9, 1), "float32")), "12x12"),
+        (lambda: DrawReader().build((None, 9, 9, 1)), "12x12"),
         (lambda: make_reader()(np.zeros((9, 8, 2), "float32")), "rank 4"),
+        (
+            lambda: make_reader()(np.zeros((1, 9, 8, 3), "float32")),
+            "channels.*3.*2",
+        ),
     ],
 )
 def test_bad_input_to_the_reader_gets_one_clear_error(call, message):

@@ -230,6 +230,8 @@ def test_bad_input_is_named(digits):
     model = warped_digits.build(settings(), "r", "fcn", (28, 28, 1), 1)
     with pytest.raises(ValueError, match="task to be one of r, rts.*'x'"):
         warped_digits.task_of("x")
+    with pytest.raises(ValueError, match="name of a model.*'st-fcn-turn'"):
+        warped_digits.train(settings(), digits, "r", "st-fcn-turn")
     with pytest.raises(ValueError, match="copies of at least 1.*0"):
         warped_digits.held_out(settings(), digits.test, "r", 0)
     with pytest.raises(ValueError, match="20 images and 3 labels"):
