@@ -162,9 +162,10 @@ class SpatialTransformers(Settings):
     have about `parameters` weights. `localization_rate` is the factor of the
     learning rate in the transformers. `canvas` is the side of cluttered images
     in pixels. Each test digit is distorted `test_copies` times.
-    `colocalization_digits` are searched for, each in
-    `colocalization_images` images, `colocalization_pieces` pieces of clutter
-    in them; none, no co-localisation.
+    `colocalization_digits` are searched for, among each number of
+    `colocalization_pieces` of clutter, and tested on `colocalization_images`
+    images; none, no co-localisation. Its encoder has `filters` and
+    `parameters` and learns for `encoder_epochs`.
     """
 
     may_be_zero: ClassVar[tuple] = ("copies",)
@@ -183,9 +184,11 @@ class SpatialTransformers(Settings):
     test_copies: int = 1
     colocalization_digits: tuple = ()
     colocalization_pieces: tuple = (0, 16)
-    colocalization_images: int = 100
-    colocalization_epochs: int = 100
+    colocalization_images: int = 1000
+    colocalization_batch: int = 64
+    colocalization_epochs: int = 8
     colocalization_rate: float = 1e-3
+    encoder_epochs: int = 3
 
 
 @dataclass(frozen=True)
@@ -556,8 +559,11 @@ _SETTINGS = {
     ("09", "paper"): {
         **{name: {"models": models} for name, models in _WARPED.items()},
         "colocalisation": {
-            "models": ("e/cnn",),
+            "models": (),
             "colocalization_digits": tuple(range(10)),
+            "parameters": 100_000,
+            "filters": 16,
+            "learning_rate": 2e-3,
         },
     },
     ("07", "paper"): {
