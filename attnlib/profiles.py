@@ -140,6 +140,7 @@ class RecurrentGlimpses(Settings):
     several_on: tuple = (
         ("task", "pairs"),
         ("canvas", 60),
+        ("clutter", 0),
         ("glimpse_size", 16),
         ("scales", 2),
         ("num_glimpses", 4),
@@ -324,28 +325,31 @@ _GLIMPSES = {
     },
 }
 
-# A task and a kind of network are a job: without a transformer and with each.
+# A task and a kind of network are a job, without a transformer and with the
+# affine one; the other transforms take as long again, two networks a job.
 _WARPED = {
     **{
-        f"{task}-{network}": tuple(
-            f"{task}/{name}"
-            for name in (
-                network,
-                *(f"st-{network}-{t}" for t in ("aff", "proj", "tps")),
-            )
+        f"{task}-{network}": (
+            f"{task}/{network}",
+            f"{task}/st-{network}-aff",
+        )
+        for task in ("r", "rts", "p", "e", "tc")
+        for network in ("fcn", "cnn")
+    },
+    **{
+        f"{task}-{network}-proj-tps": (
+            f"{task}/st-{network}-proj",
+            f"{task}/st-{network}-tps",
         )
         for task in ("r", "rts", "p", "e")
         for network in ("fcn", "cnn")
     },
-    "tc-fcn": ("tc/fcn", "tc/st-fcn-aff"),
-    "tc-cnn": ("tc/cnn", "tc/st-cnn-aff"),
     "addition-plain": ("addition/fcn", "addition/cnn"),
-    "addition-one": tuple(
-        f"addition/st-fcn-{t}" for t in ("aff", "proj", "tps")
-    ),
-    "addition-two": tuple(
-        f"addition/2xst-fcn-{t}" for t in ("aff", "proj", "tps")
-    ),
+    **{
+        f"addition-{count}-{transform}": (f"addition/{name}-fcn-{transform}",)
+        for count, name in (("one", "st"), ("two", "2xst"))
+        for transform in ("aff", "proj", "tps")
+    },
 }
 
 _TRANSFORMERS = {
