@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 _MODULES = (
     "binarized_mnist",
+    "digit_scenes",
     "digits28",
     "mnist",
     "multi30k",
