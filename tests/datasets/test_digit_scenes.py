@@ -83,7 +83,7 @@ def test_boxes_hug_the_ink(monkeypatch):
 def test_digits_and_colours_are_as_labelled(monkeypatch):
     blank = np.zeros((300, 600, 3), np.uint8)
     monkeypatch.setattr(digit_scenes, "_photographs", lambda: (blank,))
-    data = datasets.load("digit_scenes", fewest=3, count=20)
+    data = datasets.load("digit_scenes", fewest=3, count=3)
     pool = datasets.load("digits28", "train")
     for image, boxes, labels, colours in zip(
         data["images"],
