@@ -49,8 +49,9 @@ def load(name, split="train", **options) -> dict:
 
     Returns:
         Image sets: `images`, uint8 (N, H, W, C), and `label`, int32 (N,).
-        Text sets: `source` and `target`, lists of str, and what else the data
-        set's module describes.
+        Text sets: `source` and `target`, lists of str. Captioned sets:
+        `images` and `captions`, for each image a list of str. And what else
+        the data set's module describes.
 
     Raises:
         ValueError: Unknown data set, split, option or value of an option.

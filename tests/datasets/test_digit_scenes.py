@@ -3,6 +3,7 @@ import re
 
 import numpy as np
 import pytest
+import requests
 
 from attnlib import datasets
 from attnlib.datasets import digit_scenes, registry, store
@@ -246,7 +247,7 @@ def test_a_load_cannot_be_changed_by_its_caller():
     assert again["images"].any() and again["label"].any()
 
 
-def test_digits_of_another_set(monkeypatch):
+def test_digits_of_another_set(monkeypatch, request):
     """MNIST by name: here its reader gives bars of 9 x 14 pixels."""
     images = np.zeros((5, 28, 28, 1), np.uint8)
     images[:, 6:20, 10:19] = 255
@@ -257,18 +258,18 @@ def test_digits_of_another_set(monkeypatch):
     )
     monkeypatch.setattr(registry, "all_sets", lambda: known | {"mnist": bars})
     digit_scenes._pool.cache_clear()
+    request.addfinalizer(digit_scenes._pool.cache_clear)
     data = datasets.load("digit_scenes", most=1, count=5, digits="mnist")
-    digit_scenes._pool.cache_clear()
     assert (data["label"] == 7).all()
     assert (data["boxes"][..., 2:] == [9, 14]).all()
 
 
 def test_absent_mnist_is_said(monkeypatch):
     def offline(url, path):
-        raise store.DatasetUnavailable("no network")
+        raise requests.ConnectionError
 
     monkeypatch.setattr(store, "_get", offline)
-    with pytest.raises(OSError):
+    with pytest.raises(datasets.DatasetUnavailable, match="'mnist' .*licence"):
         datasets.load("digit_scenes", "test", digits="mnist")
 
 
