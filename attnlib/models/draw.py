@@ -134,6 +134,8 @@ class DRAW(keras.Model):
         )
 
     def build(self, images_shape=None):
+        if images_shape is not None:
+            self._check_shape(images_shape)
         pixels = math.prod(self.image_shape)
         patch = self.read_size**2 * self.image_shape[2]
         seen = 2 * (patch if self.attention else pixels)
@@ -190,7 +192,12 @@ class DRAW(keras.Model):
             A dict: `canvases` (B, T, H, W, C), logits; `kl` (B, T); and, with
             attention, `read_windows` and `write_windows` (B, T, 5), the
             `params` of `attnlib.ops.gaussian_filterbank`.
+
+        Raises:
+            ValueError: The model is not built, or images or noise have another
+                shape.
         """
+        checks.built(self, "trace")
         images, noise = self._checked(images, noise)
 
         def step(carry, eps):
@@ -223,7 +230,11 @@ class DRAW(keras.Model):
         Returns:
             A dict: `canvases` (B, T, H, W, C), logits, and, with attention,
             `write_windows` (B, T, 5).
+
+        Raises:
+            ValueError: The model is not built, or the noise has another shape.
         """
+        checks.built(self, "generate")
         if isinstance(noise, int):
             noise = self.draw_noise(checks.positive_integer("noise", noise))
         noise = self._checked_noise(noise)
@@ -373,19 +384,20 @@ class DRAW(keras.Model):
 
     def _checked(self, images, noise):
         images = checks.floating("images", images, self.compute_dtype)
-        if tuple(images.shape[1:]) != self.image_shape:
-            raise ValueError(
-                f"expected images of shape (B, {self._sizes()}). Received: "
-                f"shape {tuple(images.shape)}"
-            )
+        self._check_shape(images.shape)
         if noise is None:
             return images, self.draw_noise(ops.shape(images)[0])
         noise = self._checked_noise(noise)
         checks.same("batch sizes", images=images.shape[0], noise=noise.shape[1])
         return images, noise
 
-    def _sizes(self):
-        return ", ".join(map(str, self.image_shape))
+    def _check_shape(self, shape):
+        if tuple(shape[1:]) != self.image_shape:
+            sizes = ", ".join(map(str, self.image_shape))
+            raise ValueError(
+                f"expected images of shape (B, {sizes}). Received: shape "
+                f"{tuple(shape)}"
+            )
 
     def _checked_noise(self, noise):
         noise = checks.floating("noise", noise, "float32")

@@ -11,7 +11,7 @@ from attnlib.datasets import canvases
 from attnlib.datasets.digits28 import augmented
 from attnlib.models import baselines, draw
 from attnlib.models.draw import DRAW, DrawReader
-from attnlib.models.glimpse_data import check_classes, unit
+from attnlib.models.glimpse_data import check_classes, load_images, unit
 from attnlib.models.provenance import Provenance
 from attnlib.training import Batches, train_or_load
 
@@ -64,7 +64,8 @@ def load_data(settings) -> Data:
         A `Data`.
 
     Raises:
-        ValueError: The data set has labels, and a digit has no image.
+        ValueError: The data set has no images, or it has labels and a digit
+            has no image.
     """
     return _load(settings.dataset, settings.copies, settings.seed, binarised)
 
@@ -93,7 +94,7 @@ def load_grey(settings) -> Data:
 
 def _load(name, copies, seed, prepare):
     parts = {
-        split: datasets.load(name, split)
+        split: load_images(name, split)
         for split in ("train", "validation", "test")
     }
     labelled = "label" in parts["train"]

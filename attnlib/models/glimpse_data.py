@@ -107,9 +107,9 @@ def load_data(settings) -> Data:
     """
     name, whole = settings.dataset, settings.dataset == "mnist"
     _check_task(settings)
-    train = datasets.load(name, "train+validation" if whole else "train")
-    validation = None if whole else datasets.load(name, "validation")
-    test = datasets.load(name, "test")
+    train = load_images(name, "train+validation" if whole else "train")
+    validation = None if whole else load_images(name, "validation")
+    test = load_images(name, "test")
     images, labels = augmented(
         train["images"], train["label"], settings.copies, settings.seed
     )
@@ -155,6 +155,28 @@ def _check_task(settings):
         raise ValueError(
             "expected a canvas to put two digits on. Received: canvas=0"
         )
+
+
+def load_images(name, split):
+    """Load a split of a data set of images.
+
+    Args:
+        name: Name of the data set.
+        split: Name of the split.
+
+    Returns:
+        A dict with `images`, as `attnlib.datasets.load` returns it.
+
+    Raises:
+        ValueError: There is no such data set or split, or it has no images.
+    """
+    part = datasets.load(name, split)
+    if "images" not in part:
+        raise ValueError(
+            f"expected a data set of images. Received: {name}, which has "
+            f"{', '.join(part)}"
+        )
+    return part
 
 
 def check_classes(name, split, labels):

@@ -307,6 +307,7 @@ class RecurrentAttention(keras.Model):
         return loss + regression + self.policy_weight * ops.mean(policy)
 
     def _check_images(self, images):
+        checks.floating("images", images)
         checks.rank("images", images, 4)
         height, width = images.shape[1:3]
         for side in (height, width):

@@ -119,7 +119,7 @@ class SpatialTransformerClassifier(keras.Model):
         checks.shape_rank("images", images_shape, 4)
         height, width = checks.known_size("images", images_shape)
         self._check_size(height, width)
-        self.channels = images_shape[-1]
+        self.sides, self.channels = (height, width), images_shape[-1]
         for warp in self.warps:
             warp.build(images_shape)
         shape = self._seen(images_shape)
@@ -204,6 +204,9 @@ class SpatialTransformerClassifier(keras.Model):
     def call(self, images, training=None):
         checks.rank("images", images, 4)
         checks.same("channels", images=images.shape[3], model=self.channels)
+        height, width = self.sides
+        checks.same("heights", images=images.shape[1], model=height)
+        checks.same("widths", images=images.shape[2], model=width)
         return self.classifier(self.warped(images), training=training)
 
     def warped(self, images):

@@ -167,6 +167,11 @@ def test_a_missing_class_is_named(monkeypatch):
             load(settings())
 
 
+def test_words_are_no_images():
+    with pytest.raises(ValueError, match="data set of images.*number_words"):
+        generation.load_data(settings(dataset="number_words"))
+
+
 def test_reading_needs_labels(monkeypatch):
     part = {"images": np.zeros((9, 28, 28, 1), "uint8")}
     monkeypatch.setattr(datasets, "load", lambda *a: part)

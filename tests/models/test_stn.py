@@ -359,6 +359,7 @@ def test_a_saved_model_is_the_same(tmp_path):
             "parameters.*enough.*50",
         ),
         (lambda: make(channels=1)(random(1, 28, 28, 3)), "channels.*3.*1"),
+        (lambda: make()(random(1, 28, 30, 1)), "equal widths.*30.*28"),
         (lambda: make()(random(28, 28, 1)), "images.*rank"),
         (lambda: make().grids(random(1, 28, 28, 1)), "with transformers"),
         (lambda: make().theta(random(1, 28, 28, 1)), "with transformers"),
