@@ -354,14 +354,18 @@ class DRAW(keras.Model):
 
     def _read(self, images, state):
         """Return what is seen of the image and of what is left to draw."""
-        left = images - ops.sigmoid(state["canvas"])
-        both = ops.concatenate([images, left], axis=-1)  # (B, H, W, 2 C)
+        drawn = ops.sigmoid(state["canvas"])
         if self.attention:
             height, width, _ = self.image_shape
             filters = gaussian_filterbank(
                 state["head"][:, :5], self.read_size, height, width
             )
-            both = filterbank_read(both, *filters)
+            # Reading is linear: the difference of what is read is what is
+            # read of the difference, of fewer numbers.
+            images, drawn = (
+                filterbank_read(one, *filters) for one in (images, drawn)
+            )
+        both = ops.concatenate([images, images - drawn], axis=-1)
         size = math.prod(both.shape[1:])
         return ops.reshape(both, (-1, size))
 
