@@ -104,7 +104,8 @@ class RecurrentGlimpses(Settings):
     `rivals` are networks that see the whole image, and `several` those that
     name two digits at once; `rivals_on` and `several_on` are the fields that
     differ for them, as pairs of name and value. What begins with `catch_` is
-    of the game; without `catch_epochs` the agent stays untrained.
+    of the game; without `catch_epochs` the agent stays untrained, without
+    `catch_clip_norm` its gradient has any norm.
     """
 
     may_be_zero: ClassVar[tuple] = (
@@ -151,6 +152,7 @@ class RecurrentGlimpses(Settings):
     catch_location_std: float = 0.2
     catch_batch_size: int = 128
     catch_learning_rate: float = 1e-3
+    catch_clip_norm: float = 0.0
     catch_epochs: int = 0
 
 
@@ -187,7 +189,7 @@ class SpatialTransformers(Settings):
     colocalization_pieces: tuple = (0, 16)
     colocalization_images: int = 1000
     colocalization_batch: int = 64
-    colocalization_epochs: int = 8
+    colocalization_epochs: int = 10
     colocalization_rate: float = 1e-3
     encoder_epochs: int = 3
 
@@ -551,12 +553,16 @@ _SETTINGS = {
         "sums-dram": _several("sums", "dram"),
         "catch": {
             **_SMALL_RAM,
+            "copies": 0,
             "catch_side": 24,
             "catch_scales": 3,
-            "catch_units": 256,
+            # Many small updates: one of 256 units and 512 games took 43 times
+            # as long as one of 64 units and 128 games.
+            "catch_units": 64,
             "catch_location_std": 0.2,
-            "catch_batch_size": 512,
-            "catch_learning_rate": 5e-4,
+            "catch_batch_size": 128,
+            "catch_learning_rate": 1e-3,
+            "catch_clip_norm": 1.0,
             "catch_epochs": 400,
         },
     },

@@ -21,6 +21,7 @@ NETWORKS = ("fcn", "cnn")
 
 _FIRST, _SECOND = 9, 7  # Kernels of the convolutional classifier.
 _LOCALIZATION_KERNEL, _LOCALIZATION_FILTERS = 5, 20
+_SEARCH_UNITS = 64  # Of a co-localiser, which has a larger image to search.
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
@@ -265,7 +266,7 @@ def _convolution(filters, size):
     ]
 
 
-def _localization(network):
+def _localization(network, units=20):
     dense = keras.layers.Dense
     if network == "fcn":
         layers = [keras.layers.Flatten(), dense(32, "relu"), dense(32, "relu")]
@@ -276,7 +277,7 @@ def _localization(network):
             *_convolution(filters, size),
             *_convolution(filters, size),
             keras.layers.Flatten(),
-            dense(20, "relu"),
+            dense(units, "relu"),
         ]
     return keras.Sequential(layers, name="localization")
 
@@ -421,7 +422,7 @@ class CoLocalizer(keras.Model):
         self.margin = checks.positive_number("margin", margin)
         self.seed = checks.seed(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
-        self.localization = _localization("cnn")
+        self.localization = _localization("cnn", _SEARCH_UNITS)
         # Windows start in the middle.
         self.place = keras.layers.Dense(
             2, "tanh", kernel_initializer="zeros", name="place"
