@@ -225,8 +225,8 @@ class Draw(Settings):
     units: int = 128
     latent_size: int = 20
     copies: int = 10
-    epochs: int = 4
-    batch_size: int = 50
+    epochs: int = 6
+    batch_size: int = 100
     learning_rate: float = 4e-3
     clip_norm: float = 5.0
     validation_images: int = 2000
@@ -244,7 +244,7 @@ class Draw(Settings):
     reader_read_size: int = 12
     reader_units: int = 128
     reader_learning_rate: float = 2e-3
-    reader_epochs: int = 5
+    reader_epochs: int = 6
     reader_test_copies: int = 5
 
 
