@@ -51,6 +51,7 @@ variables (also read from the environment)
   PROFILE  smoke, quick (default) or paper
   BACKEND  tensorflow (default) or jax
   DEVICE   cpu (default) or gpu
+  DEVICES  1 (default) or all: each batch is shared out to all (BACKEND=jax)
   ONLY     notebooks by number, as in ONLY="06 07"
   SEEDS    how many seeds to run
   JOBS     how many jobs at a time (default: one per two cores)
@@ -62,6 +63,7 @@ VARIABLES = (
     "PROFILE",
     "BACKEND",
     "DEVICE",
+    "DEVICES",
     "ONLY",
     "SEEDS",
     "JOBS",
@@ -125,6 +127,7 @@ class Options:
     profile: str = "quick"
     backend: str = "tensorflow"
     device: str = "cpu"
+    devices: str = "1"
     only: tuple = ()
     seeds: int = None
     jobs: int = None
@@ -175,6 +178,7 @@ def parse(arguments, environ):
         profile=_choice(values, "PROFILE", load_profiles().NAMES, "quick"),
         backend=_choice(values, "BACKEND", ("tensorflow", "jax"), "tensorflow"),
         device=_choice(values, "DEVICE", ("cpu", "gpu"), "cpu"),
+        devices=_choice(values, "DEVICES", ("1", "all"), "1"),
         only=_notebooks(values.get("ONLY", "")),
         seeds=_count(values, "SEEDS"),
         jobs=_count(values, "JOBS"),
@@ -466,6 +470,7 @@ def run_environ(python, options, **extra):
     env["KERAS_BACKEND"] = options.backend
     env["ATTNLIB_PROFILE"] = options.profile
     env["ATTNLIB_DEVICE"] = options.device
+    env["ATTNLIB_DEVICES"] = options.devices
     if options.device == "cpu":
         env["CUDA_VISIBLE_DEVICES"] = ""
         env["JAX_PLATFORMS"] = "cpu"

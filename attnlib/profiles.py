@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import os
 from dataclasses import dataclass
+from typing import ClassVar
 
 NAMES = ("smoke", "quick", "paper")
 
@@ -23,7 +24,12 @@ NOTEBOOKS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What every notebook has: which run this is."""
+    """What every notebook has: which run this is.
+
+    `may_be_zero` names the numbers for which 0 has a meaning, such as none.
+    """
+
+    may_be_zero: ClassVar[tuple] = ()
 
     notebook: str
     profile: str
@@ -54,6 +60,12 @@ class Translation(Settings):
     names train on those of up to `short_numbers`. `held_out` is the number of
     sentences for validation and for test.
     """
+
+    may_be_zero: ClassVar[tuple] = (
+        "dropout",
+        "label_smoothing",
+        "warmup_steps",
+    )
 
     dataset: str = "number_words"
     source: str = "en"
@@ -92,8 +104,18 @@ class RecurrentGlimpses(Settings):
     `rivals` are networks that see the whole image, and `several` those that
     name two digits at once; `rivals_on` and `several_on` are the fields that
     differ for them, as pairs of name and value. What begins with `catch_` is
-    of the game; without `catch_epochs` the agent stays untrained.
+    of the game; without `catch_epochs` the agent stays untrained, without
+    `catch_clip_norm` its gradient has any norm.
     """
+
+    may_be_zero: ClassVar[tuple] = (
+        "canvas",
+        "clutter",
+        "copies",
+        "exploration_std",
+        "weight_decay",
+        "catch_epochs",
+    )
 
     dataset: str = "digits28"
     task: str = "digits"
@@ -119,6 +141,7 @@ class RecurrentGlimpses(Settings):
     several_on: tuple = (
         ("task", "pairs"),
         ("canvas", 60),
+        ("clutter", 0),
         ("glimpse_size", 16),
         ("scales", 2),
         ("num_glimpses", 4),
@@ -129,6 +152,7 @@ class RecurrentGlimpses(Settings):
     catch_location_std: float = 0.2
     catch_batch_size: int = 128
     catch_learning_rate: float = 1e-3
+    catch_clip_norm: float = 0.0
     catch_epochs: int = 0
 
 
@@ -141,10 +165,13 @@ class SpatialTransformers(Settings):
     have about `parameters` weights. `localization_rate` is the factor of the
     learning rate in the transformers. `canvas` is the side of cluttered images
     in pixels. Each test digit is distorted `test_copies` times.
-    `colocalization_digits` are searched for, each in
-    `colocalization_images` images, `colocalization_pieces` pieces of clutter
-    in them; none, no co-localisation.
+    `colocalization_digits` are searched for, among each number of
+    `colocalization_pieces` of clutter, and tested on `colocalization_images`
+    images; none, no co-localisation. Its encoder has `filters` and
+    `parameters` and learns for `encoder_epochs`.
     """
+
+    may_be_zero: ClassVar[tuple] = ("copies",)
 
     dataset: str = "digits28"
     models: tuple = ()
@@ -160,9 +187,11 @@ class SpatialTransformers(Settings):
     test_copies: int = 1
     colocalization_digits: tuple = ()
     colocalization_pieces: tuple = (0, 16)
-    colocalization_images: int = 100
-    colocalization_epochs: int = 100
+    colocalization_images: int = 1000
+    colocalization_batch: int = 64
+    colocalization_epochs: int = 10
     colocalization_rate: float = 1e-3
+    encoder_epochs: int = 3
 
 
 @dataclass(frozen=True)
@@ -177,6 +206,15 @@ class Draw(Settings):
     one canvas, with `reader_` the reading of cluttered digits, with `judge_`
     the classifier that looks at samples; 0 epochs leave a part out.
     """
+
+    may_be_zero: ClassVar[tuple] = (
+        "copies",
+        "epochs",
+        "judge_epochs",
+        "pair_epochs",
+        "reader_epochs",
+        "clutter_pieces",
+    )
 
     dataset: str = "digits28"
     num_steps: int = 8
@@ -198,7 +236,7 @@ class Draw(Settings):
     judge_epochs: int = 4
     pair_side: int = 60
     pair_steps: int = 8
-    pair_epochs: int = 2
+    pair_epochs: int = 1
     reader_dataset: str = "digits28"
     reader_side: int = 60
     clutter_pieces: int = 4
@@ -206,8 +244,18 @@ class Draw(Settings):
     reader_read_size: int = 12
     reader_units: int = 128
     reader_learning_rate: float = 2e-3
-    reader_epochs: int = 8
+    reader_epochs: int = 6
     reader_test_copies: int = 5
+
+
+# Tuples of whole numbers of at least 1.
+_COUNTS = (
+    "glimpse_sizes",
+    "conv_sizes",
+    "batch_sizes",
+    "glimpse_counts",
+    "step_counts",
+)
 
 
 _TRANSLATION = {
@@ -279,28 +327,31 @@ _GLIMPSES = {
     },
 }
 
-# A task and a kind of network are a job: without a transformer and with each.
+# A task and a kind of network are a job, without a transformer and with the
+# affine one; the other transforms take as long again, two networks a job.
 _WARPED = {
     **{
-        f"{task}-{network}": tuple(
-            f"{task}/{name}"
-            for name in (
-                network,
-                *(f"st-{network}-{t}" for t in ("aff", "proj", "tps")),
-            )
+        f"{task}-{network}": (
+            f"{task}/{network}",
+            f"{task}/st-{network}-aff",
+        )
+        for task in ("r", "rts", "p", "e", "tc")
+        for network in ("fcn", "cnn")
+    },
+    **{
+        f"{task}-{network}-proj-tps": (
+            f"{task}/st-{network}-proj",
+            f"{task}/st-{network}-tps",
         )
         for task in ("r", "rts", "p", "e")
         for network in ("fcn", "cnn")
     },
-    "tc-fcn": ("tc/fcn", "tc/st-fcn-aff"),
-    "tc-cnn": ("tc/cnn", "tc/st-cnn-aff"),
     "addition-plain": ("addition/fcn", "addition/cnn"),
-    "addition-one": tuple(
-        f"addition/st-fcn-{t}" for t in ("aff", "proj", "tps")
-    ),
-    "addition-two": tuple(
-        f"addition/2xst-fcn-{t}" for t in ("aff", "proj", "tps")
-    ),
+    **{
+        f"addition-{count}-{transform}": (f"addition/{name}-fcn-{transform}",)
+        for count, name in (("one", "st"), ("two", "2xst"))
+        for transform in ("aff", "proj", "tps")
+    },
 }
 
 _TRANSFORMERS = {
@@ -403,9 +454,11 @@ def _several(task, *names):
 
 
 _DRAWING = {
+    # One model that draws: each takes seconds to compile.
     "smoke": {
         "num_steps": 2,
-        "step_counts": (1, 2),
+        "step_counts": (),
+        "windows": (1,),
         "units": 16,
         "latent_size": 4,
         "copies": 0,
@@ -415,7 +468,7 @@ _DRAWING = {
         "prior_samples": 50,
         "judge_epochs": 1,
         "pair_steps": 2,
-        "pair_epochs": 1,
+        "pair_epochs": 0,
         "reader_glimpses": 2,
         "reader_units": 16,
         "reader_epochs": 1,
@@ -500,20 +553,27 @@ _SETTINGS = {
         "sums-dram": _several("sums", "dram"),
         "catch": {
             **_SMALL_RAM,
+            "copies": 0,
             "catch_side": 24,
             "catch_scales": 3,
-            "catch_units": 256,
+            # Many small updates: one of 256 units and 512 games took 43 times
+            # as long as one of 64 units and 128 games.
+            "catch_units": 64,
             "catch_location_std": 0.2,
-            "catch_batch_size": 512,
-            "catch_learning_rate": 5e-4,
+            "catch_batch_size": 128,
+            "catch_learning_rate": 1e-3,
+            "catch_clip_norm": 1.0,
             "catch_epochs": 400,
         },
     },
     ("09", "paper"): {
         **{name: {"models": models} for name, models in _WARPED.items()},
         "colocalisation": {
-            "models": ("e/cnn",),
+            "models": (),
             "colocalization_digits": tuple(range(10)),
+            "parameters": 100_000,
+            "filters": 16,
+            "learning_rate": 2e-3,
         },
     },
     ("07", "paper"): {
@@ -608,7 +668,7 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
         notebook: Two digits, for example `"06"`.
         profile: `smoke`, `quick` or `paper`; None asks `$ATTNLIB_PROFILE`,
             else it is `quick`.
-        seed: Seed of the run, an integer of at least 0.
+        seed: Seed of the run, an integer from 0 to 2**32 - 1.
         setting: One of the profile's settings, or None.
         **overrides: Fields of the notebook to change; None changes nothing.
 
@@ -618,14 +678,16 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a
-            value has the wrong type.
+            value has the wrong type or is out of range.
     """
     if notebook not in _SCHEMAS:
         raise _unknown("notebook", notebook, _SCHEMAS)
     profile = resolve(profile)
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+    whole = isinstance(seed, int) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**32:
         raise ValueError(
-            f"expected seed to be an integer of at least 0. Received: {seed!r}"
+            "expected seed to be an integer from 0 to 2**32 - 1. Received: "
+            f"{seed!r}"
         )
     values = dict(_PROFILES[notebook][profile])
     settings = _SETTINGS.get((notebook, profile), {})
@@ -642,11 +704,12 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
         if name not in own:
             raise _unknown(f"a parameter of notebook {notebook}", name, own)
         if value is not None:
-            values[name] = _checked(own[name], value)
+            zero = name in schema.may_be_zero
+            values[name] = _checked(own[name], value, zero)
     return schema(notebook, profile, seed, setting, **values)
 
 
-def _checked(field, value):
+def _checked(field, value, zero):
     """Return an override in its field's type, or raise."""
     kind = field.type if isinstance(field.type, type) else type(field.default)
     if kind is tuple and isinstance(value, list):
@@ -658,12 +721,34 @@ def _checked(field, value):
             f"expected {field.name} to be of type {kind.__name__}. "
             f"Received: {value!r}"
         )
-    if kind in (int, float) and not 0 <= value < float("inf"):
+    if kind in (int, float):
+        _check_number(field.name, value, zero)
+    if field.name in _COUNTS:
+        for entry in value:
+            if type(entry) is not int or entry < 1:
+                raise ValueError(
+                    f"expected {field.name} to be integers of at least 1. "
+                    f"Received: {value!r}"
+                )
+    if field.name == "windows" and set(value) not in ({0}, {1}, {0, 1}):
         raise ValueError(
-            f"expected {field.name} to be a finite number of at least 0. "
-            f"Received: {value!r}"
+            "expected windows to be 1 (with), 0 (without) or both. Received: "
+            f"{value!r}"
         )
     return value
+
+
+def _check_number(name, value, zero):
+    if 0 <= value < float("inf") and (value or zero):
+        return
+    least = "of at least 1"
+    if zero:
+        least = "of at least 0"
+    elif isinstance(value, float):
+        least = "above 0"
+    raise ValueError(
+        f"expected {name} to be a finite number {least}. Received: {value!r}"
+    )
 
 
 def settings_of(notebook, profile) -> list:

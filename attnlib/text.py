@@ -1,7 +1,9 @@
 """From sentences to numbers and back."""
 
+import collections
 import hashlib
 import io
+import numbers
 
 import numpy as np
 
@@ -14,10 +16,29 @@ class WordVocabulary:
 
     Args:
         sentences: Iterable of str to collect the words from.
+        min_count: How often a word must occur to get a number of its own;
+            rarer ones are `UNKNOWN`.
+
+    Raises:
+        ValueError: `min_count` is not a whole number of at least 1.
+
+    Example:
+        >>> words = WordVocabulary(["a red three", "a blue two"], min_count=2)
+        >>> words.words[4:], words.encode("a green two")
+        (['a'], [4, 1, 1])
     """
 
-    def __init__(self, sentences):
-        words = sorted({word for line in sentences for word in line.split()})
+    def __init__(self, sentences, min_count=1):
+        whole = isinstance(min_count, numbers.Integral)
+        if not whole or isinstance(min_count, bool) or min_count < 1:
+            raise ValueError(
+                "expected min_count as a whole number of at least 1. "
+                f"Received: {min_count!r}"
+            )
+        counts = collections.Counter(
+            word for line in sentences for word in line.split()
+        )
+        words = sorted(w for w, count in counts.items() if count >= min_count)
         self.words = [*_SPECIAL, *words]
         self._ids = {word: i for i, word in enumerate(self.words)}
         self.digest = _digest("\n".join(self.words).encode())

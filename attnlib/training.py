@@ -4,6 +4,10 @@
 it saves weights, optimiser, random streams and history in one file, so that a
 killed training goes on where it stopped and ends, on a CPU, with the very
 weights of an unbroken one.
+
+With `ATTNLIB_DEVICES=all` every batch is shared out to all devices (JAX). The
+noise does not depend on how many there are, and the sums of a batch differ by
+rounding alone, so a training may stop on one device and go on on eight.
 """
 
 import contextlib
@@ -101,13 +105,18 @@ class Batches:
         self.sizes = [_checked_size(x, y) for x, y in self.groups]
         self.pair = _unlike_pair(self.groups)
 
+    @property
+    def widths(self):
+        """Examples in a batch, for every group."""
+        return [min(self.batch_size, size) for size in self.sizes]
+
     def epoch(self, number):
         """Return the batches of one epoch as a `keras.utils.PyDataset`."""
         generator = np.random.default_rng([self.seed, number])
         plan = []
-        for group, size in enumerate(self.sizes):
+        sizes = zip(self.sizes, self.widths, strict=True)
+        for group, (size, width) in enumerate(sizes):
             order = generator.permutation(size)
-            width = min(self.batch_size, size)
             plan.extend(
                 (group, order[start : start + width])
                 for start in range(0, size - width + 1, width)
@@ -258,9 +267,13 @@ def train_or_load(
     Raises:
         TrainingDiverged: The loss became NaN; the message names the batch.
         OSError: The cache cannot be written.
+        ValueError: Batches cannot be shared equally by the devices that
+            `ATTNLIB_DEVICES` asks for, or the backend cannot share them.
     """
     if epochs < 1:
         raise ValueError(f"expected epochs of at least 1. Received: {epochs}")
+    distribution = _distribution()
+    _check_shares(batches, distribution)
     device = _backend.device()
     identity = {
         "name": name,
@@ -276,14 +289,61 @@ def train_or_load(
     folder = paths.cache_dir() / "models" / f"{name}-{key}"
     with _locked(folder):
         keras.utils.set_random_seed(seed)
-        model = build()
-        run = _Run(model, folder / "state.npz", identity, device)
-        loaded = run.restore() and run.epoch >= epochs
+        with _scope(distribution):
+            model = build()
+            run = _Run(
+                model, folder / "state.npz", identity, device, distribution
+            )
+            loaded = run.restore() and run.epoch >= epochs
         if not loaded:
             run.train(batches, epochs, validation)
     return Training(
         model, run.history, run.seconds, loaded, run.device, str(folder)
     )
+
+
+def _distribution():
+    """Return how batches are shared out: None on a single device.
+
+    A distribution that the caller has set wins.
+    """
+    wanted = os.environ.get("ATTNLIB_DEVICES", "")
+    if wanted not in ("", "1", "all"):
+        raise ValueError(
+            f"expected ATTNLIB_DEVICES to be 1 or all. Received: {wanted!r}"
+        )
+    chosen = keras.distribution.distribution()
+    if chosen is not None or wanted != "all":
+        return chosen
+    if keras.config.backend() != "jax":
+        raise ValueError(
+            "expected the backend jax with ATTNLIB_DEVICES=all. Received: "
+            f"{keras.config.backend()}. Set KERAS_BACKEND=jax (BACKEND=jax)"
+        )
+    if len(keras.distribution.list_devices()) == 1:
+        return None
+    return keras.distribution.DataParallel(auto_shard_dataset=False)
+
+
+def _scope(distribution):
+    return distribution.scope() if distribution else contextlib.nullcontext()
+
+
+def _check_shares(batches, distribution):
+    """Raise where devices cannot get equal shares of every batch."""
+    if distribution is None:
+        return
+    mesh = distribution.device_mesh
+    # Other axes of a mesh share weights out, not examples.
+    devices = mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
+    odd = sorted({width for width in batches.widths if width % devices})
+    if odd:
+        raise ValueError(
+            f"expected batches that {devices} devices can share equally. "
+            f"Received: batches of {', '.join(map(str, odd))} examples. "
+            f"Choose a batch size that is a multiple of {devices}, or fewer "
+            "devices"
+        )
 
 
 @contextlib.contextmanager
@@ -309,9 +369,10 @@ def _locked(folder):
 class _Run:
     """One training: the model, its state file and its history."""
 
-    def __init__(self, model, file, identity, device):
+    def __init__(self, model, file, identity, device, distribution):
         self.model, self.file = model, file
         self.identity, self.device = identity, device
+        self.distribution = distribution
         self.epoch, self.seconds, self.history = 0, 0.0, {}
 
     def _variables(self):
@@ -374,6 +435,9 @@ class _Run:
             np.savez(file, **arrays)
 
     def train(self, batches, epochs, validation):
+        # TensorFlow traces a step a second time when the first trace creates
+        # variables, as an optimiser that is not built would.
+        self._variables()
         progress = _progress(self.identity["name"], self.epoch, epochs)
         try:
             while self.epoch < epochs:
@@ -393,9 +457,11 @@ class _Run:
 
     def _one_epoch(self, data):
         guard = _NanGuard(self, len(data))
-        fitted = self.model.fit(
-            data, epochs=1, shuffle=False, verbose=0, callbacks=[guard]
-        )
+        # Not around validation, whose batches may be of any size.
+        with _scope(self.distribution):
+            fitted = self.model.fit(
+                data, epochs=1, shuffle=False, verbose=0, callbacks=[guard]
+            )
         return {key: values[-1] for key, values in fitted.history.items()}
 
 

@@ -43,7 +43,7 @@ class Case:
     aim: float
 
 
-def matrix_rate(size=2048, repeats=5) -> float:
+def matrix_rate(size=2048, repeats=5, clock=time.perf_counter) -> float:
     """Return the float32 matrix-product rate of the backend, GFLOP/s."""
     generator = np.random.default_rng(0)
     a, b = (
@@ -51,19 +51,26 @@ def matrix_rate(size=2048, repeats=5) -> float:
         for _ in range(2)
     )
     product = timing.compiled(ops.matmul)
-    seconds = timing.median_seconds(product, a, b, repeats=repeats, warmup=1)
+    calls = {"product": (product, a, b)}
+    seconds = timing.interleaved_seconds(calls, repeats, 1, clock)["product"]
     return 2 * size**3 / seconds / 1e9
 
 
 class _StepTimes(keras.callbacks.Callback):
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
     def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.perf_counter()
+        self.began = self.clock()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.seconds = time.perf_counter() - self.began
+        self.seconds = self.clock() - self.began
 
 
-def training_rate(model, batch, batch_size, steps) -> float:
+def training_rate(
+    model, batch, batch_size, steps, clock=time.perf_counter
+) -> float:
     """Return examples/s of `steps` updates by `model.fit`."""
     x, y = batch
 
@@ -71,7 +78,7 @@ def training_rate(model, batch, batch_size, steps) -> float:
         return np.concatenate([array] * steps)
 
     data = keras.tree.map_structure(repeat, x), repeat(y)
-    times = _StepTimes()
+    times = _StepTimes(clock)
     model.fit(
         *data,
         batch_size=batch_size,
@@ -82,13 +89,14 @@ def training_rate(model, batch, batch_size, steps) -> float:
     return steps * batch_size / times.seconds
 
 
-def measure(case, rounds=5, steps=20) -> dict:
+def measure(case, rounds=5, steps=20, clock=time.perf_counter) -> dict:
     """Time a case against the matrix product.
 
     Args:
         case: A `Case`.
         rounds: How often model and matrix product are timed in turn.
         steps: Updates in a round.
+        clock: Of `timing.interleaved_seconds`.
 
     Returns:
         A dict with `examples_per_s` and `gflop_per_s` of the best round, and
@@ -99,9 +107,9 @@ def measure(case, rounds=5, steps=20) -> dict:
     training_rate(model, batch, case.batch_size, 3)  # Compiles.
     rows = []
     for _ in range(rounds):
-        before = matrix_rate()
-        examples = training_rate(model, batch, case.batch_size, steps)
-        rate = (before + matrix_rate()) / 2
+        before = matrix_rate(clock=clock)
+        examples = training_rate(model, batch, case.batch_size, steps, clock)
+        rate = (before + matrix_rate(clock=clock)) / 2
         # Backward costs twice the forward pass; two operations per
         # multiply-add.
         ceiling = rate * 1e9 / (3 * 2 * case.macs)

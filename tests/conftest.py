@@ -27,7 +27,12 @@ os.environ["MPLBACKEND"] = "agg"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Most of the time of tests on JAX is spent on compiling what runs once.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-for name in ("ATTNLIB_PROFILE", "ATTNLIB_RESULT_FILE", "ATTNLIB_DEVICE"):
+for name in (
+    "ATTNLIB_PROFILE",
+    "ATTNLIB_RESULT_FILE",
+    "ATTNLIB_DEVICE",
+    "ATTNLIB_DEVICES",
+):
     os.environ.pop(name, None)
 
 WARNINGS = (

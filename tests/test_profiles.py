@@ -67,6 +67,20 @@ def test_overrides_win_and_none_changes_nothing():
 
 
 @pytest.mark.parametrize(
+    ("notebook", "name"),
+    [("06", "catch_epochs"), ("06", "canvas"), ("07", "pair_epochs")],
+)
+def test_zero_may_mean_none(notebook, name):
+    assert getattr(profiles.load(notebook, **{name: 0}), name) == 0
+
+
+@pytest.mark.parametrize("notebook", profiles.NOTEBOOKS)
+def test_what_may_be_zero_is_a_field(notebook):
+    given = profiles.load(notebook)
+    assert set(given.may_be_zero) <= set(vars(given))
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: profiles.load("6"), "notebook to be one of 00"),
@@ -80,7 +94,17 @@ def test_overrides_win_and_none_changes_nothing():
         (lambda: profiles.load("06", num_glimpses="2"), "type int"),
         (lambda: profiles.load("06", num_glimpses=True), "type int"),
         (lambda: profiles.load("06", weight_decay=-0.1), "weight_decay.*0"),
-        (lambda: profiles.load("06", epochs=-1), "epochs.*at least 0"),
+        (lambda: profiles.load("07", epochs=-1), "epochs.*at least 0"),
+        (lambda: profiles.load("06", epochs=0), "epochs.*at least 1"),
+        (lambda: profiles.load("09", epochs=0), "epochs.*at least 1"),
+        (lambda: profiles.load("07", num_steps=0), "num_steps.*at least 1"),
+        (lambda: profiles.load("06", num_glimpses=0), "glimpses.*at least 1"),
+        (lambda: profiles.load("06", learning_rate=0), "rate.*above 0"),
+        (lambda: profiles.load("07", step_counts=(0,)), "counts.*at least 1"),
+        (lambda: profiles.load("06", glimpse_counts=["2"]), "counts.*integers"),
+        (lambda: profiles.load("07", windows=()), "windows.*1 .with."),
+        (lambda: profiles.load("07", windows=(2,)), "windows.*Received: .2"),
+        (lambda: profiles.load("06", seed=2**32), "seed to be an integer"),
         (
             lambda: profiles.load("06", learning_rate=float("nan")),
             "learning_rate.*finite.*nan",

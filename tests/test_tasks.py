@@ -123,6 +123,7 @@ def test_values():
         ("PROFILE=fast", "unknown PROFILE=fast: expected smoke or quick"),
         ("BACKEND=theano", "expected tensorflow or jax"),
         ("DEVICE=tpu", "expected cpu or gpu"),
+        ("DEVICES=8", "expected 1 or all"),
         ("ONLY=06 99", "unknown notebook '99'"),
         ("SEEDS=three", "SEEDS=three is not a count"),
         ("SEEDS=0", "expected a whole number from 1"),
@@ -314,8 +315,14 @@ def test_run_environ_shows_the_gpu(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     options = tasks.parse(["DEVICE=gpu"], {})
     env = tasks.run_environ(Path(sys.executable), options)
-    assert env["ATTNLIB_DEVICE"] == "gpu"
+    assert env["ATTNLIB_DEVICE"] == "gpu" and env["ATTNLIB_DEVICES"] == "1"
     assert "CUDA_VISIBLE_DEVICES" not in env
+
+
+def test_run_environ_asks_for_all_devices():
+    options = tasks.parse(["DEVICES=all", "BACKEND=jax"], {})
+    env = tasks.run_environ(Path(sys.executable), options)
+    assert env["ATTNLIB_DEVICES"] == "all" and "DEVICES" not in env
 
 
 def test_gpu_that_cannot_be_used_stops_the_run(calls, monkeypatch):

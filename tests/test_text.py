@@ -41,6 +41,28 @@ def test_order_of_sentences_does_not_change_a_word_vocabulary():
     assert one.digest != text.WordVocabulary(["x"]).digest
 
 
+def test_rare_words_are_unknown():
+    lines = ["a b a", "b c", "a"]
+    vocabulary = text.WordVocabulary(lines, min_count=2)
+    assert vocabulary.words[4:] == ["a", "b"]
+    assert vocabulary.encode("c b a") == [text.UNKNOWN, 5, 4]
+    assert text.WordVocabulary(lines, min_count=4).words[4:] == []
+    every = text.WordVocabulary(lines)
+    assert every.digest == text.WordVocabulary(lines, min_count=1).digest
+    assert every.digest != vocabulary.digest
+
+
+def test_sentences_may_be_an_iterator():
+    vocabulary = text.WordVocabulary(iter(["a b", "a"]), min_count=2)
+    assert vocabulary.words[4:] == ["a"]
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, None, "2"])
+def test_bad_min_count(count):
+    with pytest.raises(ValueError, match="min_count as a whole number"):
+        text.WordVocabulary(["a"], min_count=count)
+
+
 @pytest.mark.parametrize("line", LINES[:4])
 def test_subwords_give_the_sentence_back(subwords, line):
     ids = subwords.encode(line)

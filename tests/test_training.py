@@ -350,6 +350,25 @@ def test_a_full_disk_is_one_clear_error_and_keeps_what_was_there(monkeypatch):
     assert_same_model(first.model, resumed.model)
 
 
+@pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="how TensorFlow traces"
+)
+def test_a_step_is_traced_once():
+    traced = []
+
+    def loss(wanted, found):
+        traced.append(found)
+        return keras.ops.square(wanted - found)
+
+    def compiled():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile("adam", loss)
+        return model
+
+    run(build=compiled, name="traced")
+    assert len(traced) == 1
+
+
 def test_at_least_one_epoch():
     with pytest.raises(ValueError, match="epochs of at least 1.*0"):
         run(epochs=0)

@@ -49,8 +49,9 @@ def load(name, split="train", **options) -> dict:
 
     Returns:
         Image sets: `images`, uint8 (N, H, W, C), and `label`, int32 (N,).
-        Text sets: `source` and `target`, lists of str, and what else the data
-        set's module describes.
+        Text sets: `source` and `target`, lists of str. Captioned sets:
+        `images` and `captions`, for each image a list of str. And what else
+        the data set's module describes.
 
     Raises:
         ValueError: Unknown data set, split, option or value of an option.
@@ -94,7 +95,8 @@ def info(name) -> dict:
     Returns:
         Dictionary with `name`, `description`, `licence`, `citation`,
         `homepage`, `embedded`, `splits`, `options` (name to default), `size`
-        (bytes to download), `url` and `sha256` (both by file name), `files`
+        (bytes to download), `url`, `sha256` and `md5` (all by file name; of
+        the checksums one is empty), `files`
         (a list of dictionaries with `name`, `size`, `path` and `present`)
         and `present`. Whether a file is present is told by its size; `verify`
         compares checksums.
@@ -124,6 +126,7 @@ def info(name) -> dict:
         "size": dataset.size,
         "url": {file.name: file.urls[0] for file in dataset.files},
         "sha256": {file.name: file.sha256 for file in dataset.files},
+        "md5": {file.name: file.md5 for file in dataset.files},
         "files": files,
         "present": all(file["present"] for file in files),
     }
@@ -203,7 +206,7 @@ def digest(name, **options) -> str:
             for key, value in options.items()
             if value != dataset.options[key]
         }
-        sums = sorted((file.name, file.sha256) for file in dataset.files)
+        sums = sorted((file.name, file.checksum) for file in dataset.files)
         state.update(repr((sums, sorted(changed.items()))).encode())
     return state.hexdigest()[:16]
 

@@ -10,7 +10,7 @@ Convention: positions are the (x, y) of a top-left corner in pixels, from 0.
 
 import numpy as np
 
-from attnlib.datasets.checks import whole_number
+from attnlib.datasets.checks import random_generator, whole_number
 
 
 def translated(digits, side, generator):
@@ -26,7 +26,8 @@ def translated(digits, side, generator):
         positions, int64 (N, 2).
 
     Raises:
-        ValueError: `digits` is not of rank 4, or larger than the canvas.
+        ValueError: `digits` is not of rank 4, or larger than the canvas, or
+            `generator` is no generator.
 
     Example:
         >>> digits = np.ones((5, 28, 28, 1), np.uint8)
@@ -38,6 +39,7 @@ def translated(digits, side, generator):
         Mnih et al. 2014, arXiv:1406.6247, section 4.1.2.
     """
     digits, side = _checked("digits", digits, side)
+    generator = random_generator("generator", generator)
     count, height, width, channels = digits.shape
     canvases = np.zeros((count, side, side, channels), digits.dtype)
     corners = np.stack(
@@ -69,8 +71,9 @@ def cluttered(digits, side, generator, pieces, piece_size=8, pool=None):
 
     Raises:
         ValueError: An array is not of rank 4, a digit is larger than the
-            canvas, a piece larger than the pool's digits, or `pieces` no
-            whole number of at least 0.
+            canvas, a piece larger than the pool's digits, the pool has other
+            channels, `pieces` is no whole number of at least 0, or
+            `generator` no generator.
 
     Example:
         >>> digits = np.ones((5, 28, 28, 1), np.uint8)
@@ -91,6 +94,11 @@ def cluttered(digits, side, generator, pieces, piece_size=8, pool=None):
     _checked("pool", pool, max(pool.shape[1:3]) if pool.ndim == 4 else side)
     if not len(pool):
         raise ValueError("expected a pool of at least one digit, received none")
+    if pool.shape[3] != canvases.shape[3]:
+        raise ValueError(
+            f"expected a pool of {canvases.shape[3]} channels like the digits, "
+            f"received {pool.shape[3]}"
+        )
     largest = min(side, *pool.shape[1:3])
     piece_size = whole_number("piece_size", piece_size, 1, largest)
     span = np.arange(piece_size)
@@ -129,8 +137,8 @@ def pairs(first, second, side, generator):
         the first digit and that of the second.
 
     Raises:
-        ValueError: The arrays are not alike or not of rank 4, or the canvas
-            is too small for two of them.
+        ValueError: The arrays are not alike or not of rank 4, the canvas is
+            too small for two of them, or `generator` is no generator.
 
     Example:
         >>> digits = np.ones((5, 28, 28, 1), np.uint8)
@@ -144,6 +152,7 @@ def pairs(first, second, side, generator):
     """
     first, side = _checked("first", first, side)
     second, side = _checked("second", second, side)
+    generator = random_generator("generator", generator)
     if first.shape != second.shape:
         raise ValueError(
             "expected two arrays of the same shape, received "

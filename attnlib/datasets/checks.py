@@ -16,3 +16,17 @@ def whole_number(name: str, value, low: int, high: int | None = None) -> int:
             f"{name}: expected a whole number, {bounds}, received {value!r}"
         )
     return int(value)
+
+
+def random_generator(name: str, value) -> np.random.Generator:
+    """Return an option's value when it is a NumPy generator.
+
+    Raises:
+        ValueError: It is anything else, a seed for example.
+    """
+    if not isinstance(value, np.random.Generator):
+        raise ValueError(
+            f"{name}: expected a numpy.random.Generator, for example "
+            f"numpy.random.default_rng(0), received {value!r}"
+        )
+    return value

@@ -14,7 +14,7 @@ import numpy as np
 
 from attnlib import _splines
 from attnlib.datasets import warps
-from attnlib.datasets.checks import whole_number
+from attnlib.datasets.checks import random_generator, whole_number
 
 
 def rotated(digits, generator, degrees=90.0):
@@ -29,8 +29,8 @@ def rotated(digits, generator, degrees=90.0):
         Array like `digits`.
 
     Raises:
-        ValueError: `digits` is not of rank 4, or `degrees` is not finite and
-            at least 0.
+        ValueError: `digits` is not of rank 4, `degrees` is not finite and at
+            least 0, or `generator` is no generator.
 
     Example:
         >>> digits = np.ones((5, 28, 28, 1), np.uint8)
@@ -40,7 +40,7 @@ def rotated(digits, generator, degrees=90.0):
     Reference:
         Jaderberg et al. 2015, arXiv:1506.02025, appendix A.1.
     """
-    digits = _checked(digits)
+    digits, generator = _checked(digits, generator)
     degrees = _number("degrees", degrees)
     angle = np.deg2rad(generator.uniform(-degrees, degrees, len(digits)))
     still = np.zeros((len(digits), 2))
@@ -66,7 +66,7 @@ def scattered(digits, generator, side=42, degrees=45.0, scales=(0.7, 1.2)):
 
     Raises:
         ValueError: `digits` is not of rank 4, they do not fit on the canvas,
-            or a number is out of range.
+            a number is out of range, or `generator` is no generator.
 
     Example:
         >>> digits = np.ones((5, 28, 28, 1), np.uint8)
@@ -76,7 +76,7 @@ def scattered(digits, generator, side=42, degrees=45.0, scales=(0.7, 1.2)):
     Reference:
         Jaderberg et al. 2015, arXiv:1506.02025, appendix A.1.
     """
-    digits = _checked(digits)
+    digits, generator = _checked(digits, generator)
     degrees = _number("degrees", degrees)
     low, high = _range("scales", scales)
     side = whole_number("side", side, 1)
@@ -113,7 +113,8 @@ def projected(digits, generator, noise=5.0, scales=(0.75, 1.0)):
         Array like `digits`.
 
     Raises:
-        ValueError: `digits` is not of rank 4, or a number is out of range.
+        ValueError: `digits` is not of rank 4, a number is out of range, or
+            `generator` is no generator.
 
     Example:
         >>> digits = np.ones((5, 28, 28, 1), np.uint8)
@@ -123,7 +124,7 @@ def projected(digits, generator, noise=5.0, scales=(0.75, 1.0)):
     Reference:
         Jaderberg et al. 2015, arXiv:1506.02025, appendix A.1.
     """
-    digits = _checked(digits)
+    digits, generator = _checked(digits, generator)
     noise = _number("noise", noise, highest=min(digits.shape[1:3]) / 2)
     low, high = _range("scales", scales)
     count, height, width, _ = digits.shape
@@ -163,7 +164,8 @@ def elastic(digits, generator, noise=1.5, control_points=4):
         Array like `digits`.
 
     Raises:
-        ValueError: `digits` is not of rank 4, or a number is out of range.
+        ValueError: `digits` is not of rank 4, a number is out of range, or
+            `generator` is no generator.
 
     Example:
         >>> digits = np.ones((5, 28, 28, 1), np.uint8)
@@ -173,7 +175,7 @@ def elastic(digits, generator, noise=1.5, control_points=4):
     Reference:
         Jaderberg et al. 2015, arXiv:1506.02025, appendix A.1.
     """
-    digits = _checked(digits)
+    digits, generator = _checked(digits, generator)
     noise = _number("noise", noise)
     side = whole_number("control_points", control_points, 2, 28)
     count, height, width, _ = digits.shape
@@ -218,16 +220,17 @@ def addition(
     Reference:
         Jaderberg et al. 2015, arXiv:1506.02025, section 4.3 and appendix A.4.
     """
-    digits, labels = _checked(digits), np.asarray(labels)
+    digits, generator = _checked(digits, generator)
+    labels = np.asarray(labels)
     if digits.shape[3] != 1:
         raise ValueError(
             "expected digits of one channel, since each of the two becomes "
             f"one, received {digits.shape[3]} channels"
         )
-    if labels.shape != digits.shape[:1]:
+    if labels.shape != digits.shape[:1] or labels.dtype.kind not in "uif":
         raise ValueError(
-            f"expected one label for each of the {len(digits)} digits, "
-            f"received labels of shape {labels.shape}"
+            f"expected one number as the label of each of the {len(digits)} "
+            f"digits, received {labels.dtype} of shape {labels.shape}"
         )
     other = generator.integers(0, max(len(digits), 1), len(digits))
     images = [
@@ -249,20 +252,27 @@ def of_class(images, labels, label):
         Array (M, ...), M at least 1.
 
     Raises:
-        ValueError: There is no image of that class.
+        ValueError: There is no image of that class, or not one label for each
+            image.
 
     Example:
         >>> of_class(np.array([5, 6, 7]), np.array([0, 1, 0]), 0).tolist()
         [5, 7]
     """
-    chosen = np.asarray(labels) == label
+    images, labels = np.asarray(images), np.asarray(labels)
+    if labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"expected one label for each of the {len(images)} images, "
+            f"received labels of shape {labels.shape}"
+        )
+    chosen = labels == label
     if not chosen.any():
-        known = ", ".join(map(str, sorted(set(np.asarray(labels).tolist()))))
+        known = ", ".join(map(str, sorted(set(labels.tolist()))))
         raise ValueError(
             f"expected images of the class {label}, received images of the "
             f"classes {known or '(none)'} only"
         )
-    return np.asarray(images)[chosen]
+    return images[chosen]
 
 
 def _turned(digits, size, angle, scale, shift):
@@ -311,7 +321,7 @@ def _apply(theta, points):
     return np.concatenate([points, ones], -1) @ theta.transpose(0, 2, 1)
 
 
-def _checked(digits):
+def _checked(digits, generator):
     digits = np.asarray(digits)
     bad = digits.ndim != 4 or digits.dtype.kind not in "uif"
     if bad or not all(digits.shape[1:]):
@@ -319,11 +329,11 @@ def _checked(digits):
             "expected digits as numbers of shape (N, h, w, C), received "
             f"{digits.dtype} of shape {digits.shape}"
         )
-    return digits
+    return digits, random_generator("generator", generator)
 
 
 def _number(name, value, lowest=0.0, highest=np.inf):
-    number = isinstance(value, int | float | np.number)
+    number = _is_number(value)
     if not number or not np.isfinite(value) or not lowest <= value <= highest:
         bounds = f"at least {lowest:g}"
         if highest < np.inf:
@@ -337,9 +347,15 @@ def _number(name, value, lowest=0.0, highest=np.inf):
 def _range(name, values):
     """Return two numbers above 0, the first no larger than the second."""
     pair = isinstance(values, tuple | list) and len(values) == 2
+    pair = pair and all(map(_is_number, values))
     if not pair or not 0 < values[0] <= values[1] < np.inf:
         raise ValueError(
             f"{name}: expected two numbers above 0, the smaller first, "
             f"received {values!r}"
         )
     return values
+
+
+def _is_number(value):
+    number = isinstance(value, int | float | np.number)
+    return number and not isinstance(value, bool)

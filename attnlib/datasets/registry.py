@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 _MODULES = (
     "binarized_mnist",
+    "digit_scenes",
     "digits28",
+    "flickr8k",
     "mnist",
     "multi30k",
     "number_words",
@@ -26,14 +28,22 @@ class RemoteFile:
     Attributes:
         name: File name, inside the data set's folder.
         urls: Canonical URLs, tried in this order.
-        sha256: Checksum, 64 hexadecimal digits.
-        size: Size in bytes.
+        sha256: Checksum, 64 hexadecimal digits; empty where only `md5` is
+            known.
+        size: Size in bytes; without a `sha256` only for people to read.
+        md5: Checksum, 32 hexadecimal digits, where there is no `sha256`.
     """
 
     name: str
     urls: tuple[str, ...]
     sha256: str
     size: int
+    md5: str = ""
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256, or MD5 where no SHA-256 is known."""
+        return self.sha256 or self.md5
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Find, download and check the files of a data set.
 
 The search order is `$ATTNLIB_DATA/<set>/`, the cache, then the canonical URL.
-A file is used only when its SHA-256 is the registry's.
+A file is used only when its checksum is the registry's.
 """
 
 import contextlib
@@ -34,25 +34,33 @@ def megabytes(size: int) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _sha256_of(path: str, size: int, mtime_ns: int) -> str:
+def _hash_of(path: str, size: int, mtime_ns: int, kind: str) -> str:
     # Size and time are part of the key: a file that changes is hashed again.
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(
+            file, lambda: hashlib.new(kind, usedforsecurity=False)
+        ).hexdigest()
+
+
+def _hash(path, kind: str) -> str:
+    status = os.stat(path)
+    return _hash_of(str(path), status.st_size, status.st_mtime_ns, kind)
 
 
 def sha256(path) -> str:
     """Return a file's SHA-256, computed once while the file is unchanged."""
-    status = os.stat(path)
-    return _sha256_of(str(path), status.st_size, status.st_mtime_ns)
+    return _hash(path, "sha256")
 
 
 def flaw(path, file: RemoteFile) -> str | None:
     """Say what is wrong with a local file, None when it is the right one."""
     size = os.stat(path).st_size
-    if size != file.size:
+    if file.sha256 and size != file.size:
         return f"it has {size} bytes instead of {file.size}"
-    if (actual := sha256(path)) != file.sha256:
-        return f"its SHA-256 is {actual[:16]}... and not {file.sha256[:16]}..."
+    kind = "sha256" if file.sha256 else "md5"
+    if (actual := _hash(path, kind)) != file.checksum:
+        name = {"sha256": "SHA-256", "md5": "MD5"}[kind]
+        return f"its {name} is {actual[:16]}... and not {file.checksum[:16]}..."
     return None
 
 
@@ -112,7 +120,7 @@ def locate(dataset: DataSet, name: str) -> Path:
         name: Name of one of its files.
 
     Returns:
-        Path of a file with the registry's SHA-256.
+        Path of a file with the registry's checksum.
 
     Raises:
         DatasetCorrupt: The copy in `$ATTNLIB_DATA`, or what the server sent,
@@ -271,7 +279,7 @@ def status(dataset: DataSet, check: bool) -> list[FileStatus]:
         if not path.is_file():
             found.append(FileStatus(file, path, "absent"))
             continue
-        same_size = path.stat().st_size == file.size
+        same_size = not file.sha256 or path.stat().st_size == file.size
         problem = flaw(path, file) if check or not same_size else None
         state = "present" if problem is None else "corrupt"
         found.append(FileStatus(file, path, state, problem or ""))

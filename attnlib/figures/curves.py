@@ -329,7 +329,9 @@ def bar_chart(
         ax.set_xlim(low, high)
         _plain_log_axis(ax.xaxis, low, high)
     else:
-        ax.set_xlim(min(0, numbers.min()), max(numbers.max(), 1e-12) * 1.18)
+        low, high = min(0, numbers.min()), max(0, numbers.max())
+        room = 0.18 * (high - low or 1)  # For the numbers at the bars' ends.
+        ax.set_xlim(low - (room if low else 0), high + room)
     ax.set_xlabel(xlabel)
     # The names take a third of the width: the title has what is left.
     style.set_title(ax, title, columns=1.5)

@@ -164,7 +164,7 @@ def drawing_step(
         WRITE,
         "the canvas, and where it wrote",
     )
-    fig.suptitle(title, x=0.01, ha="left")
+    style.set_figure_title(fig, title)
     boxes = [
         f"{verb} around column {place['x'].mean():.0f}, row "
         f"{place['y'].mean():.0f}"
@@ -248,7 +248,7 @@ def drawing_strip(
                 READ if reads else WRITE,
                 str(step + 1) if row == 0 else "",
             )
-    fig.suptitle(title, x=0.01, ha="left")
+    style.set_figure_title(fig, title)
     return set_alt(
         fig,
         f"{title}: {rows} row(s) of {len(shown)} pictures, at the steps "
@@ -330,7 +330,7 @@ def filterbank_view(
     style.draw_image(right, patch, frame=True)
     left.set_xlabel(f"{width * height:,} pixels")
     right.set_xlabel(f"{size}x{size} filters: {size * size:,} pixels")
-    fig.suptitle(title, x=0.01, ha="left")
+    style.set_figure_title(fig, title)
     return set_alt(
         fig,
         f"{title}. A grid of {size} by {size} filters around column "

@@ -73,7 +73,7 @@ def game_strip(
     for ax, frame, text in zip(axes, shown, titles, strict=True):
         _draw(ax, screens[frame], _places(gaze, frame), size, scales)
         ax.set_title(text, fontsize=11)
-    fig.suptitle(title, x=0.01, ha="left")
+    style.set_figure_title(fig, title)
     return set_alt(
         fig,
         f"{title}. {len(shown)} of {len(screens)} frames of a game of Catch: "

@@ -282,7 +282,7 @@ def glimpse_paths(
         if titles is not None:
             axes[index].set_title(str(titles[index]), fontsize=11)
     if title:
-        fig.suptitle(title, x=0.01, ha="left")
+        style.set_figure_title(fig, title)
     return set_alt(
         fig,
         f"{title or 'Glimpse paths'}: {len(images)} images, each with "
@@ -369,7 +369,7 @@ def glimpse_step(
         _draw_bars(fig.add_subplot(grid[1, :]), answer, labels)
         best = int(np.argmax(answer))
         told = f" Answer now: {labels[best]} ({answer[best]:.0%})."
-    fig.suptitle(title + (f".{told[:-1]}" if told else ""), x=0.01, ha="left")
+    style.set_figure_title(fig, title + (f".{told[:-1]}" if told else ""))
     return set_alt(fig, f"{title}.{told} {_describe(image, locations[:step])}")
 
 
@@ -417,7 +417,7 @@ def glimpse_strip(
             style.draw_image(cell[1 + scale], seen[step, scale], frame=True)
             if column == 0:
                 cell[1 + scale].set_ylabel(f"{size * 2**scale} px wide")
-    fig.suptitle(title, x=0.01, ha="left")
+    style.set_figure_title(fig, title)
     return set_alt(
         fig,
         f"{title}. Top row: {_describe(image, locations)} Below: the "
@@ -474,7 +474,7 @@ def sensor_view(
     height, width = image.shape[:2]
     left.set_xlabel(f"{width * height:,} pixels")
     right.set_xlabel(f"{scales * size * size:,} numbers ({share:.1%})")
-    fig.suptitle(title, x=0.01, ha="left")
+    style.set_figure_title(fig, title)
     return set_alt(
         fig,
         f"{title}. The photograph of {width} by {height} pixels and a "
@@ -543,7 +543,7 @@ def scatter_locations(
             fontsize=11,
             loc="center",
         )
-    fig.suptitle(title, x=0.01, ha="left")
+    style.set_figure_title(fig, title)
     fig.supxlabel("x (−1 left, 1 right)", fontsize=11)
     fig.supylabel("y (−1 top, 1 bottom)", fontsize=11)
     values = ", ".join(f"{value:.2f}" for value in spread.mean(axis=-1))

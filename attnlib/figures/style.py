@@ -85,13 +85,25 @@ def set_title(ax, title, columns=1):
     """Set a title, wrapped to the width that its axes has on the page."""
     if title:
         inches = ax.get_figure(root=True).get_figwidth() / columns
-        size = matplotlib.font_manager.FontProperties(
-            size=ax.title.get_fontsize()
-        ).get_size_in_points()
-        # A letter of DejaVu Sans is on average 0.55 of the font's size wide.
-        letters = max(10, int(0.9 * inches * 72 / (0.55 * size)))
+        told = _wrapped(title, inches, ax.title.get_fontsize())
         # A "$" in a title is a dollar, not a formula.
-        ax.set_title(textwrap.fill(str(title), letters), parse_math=False)
+        ax.set_title(told, parse_math=False)
+
+
+def set_figure_title(fig, title):
+    """Set the title of a whole figure at its left, wrapped to its width."""
+    text = fig.suptitle("", x=0.01, ha="left", parse_math=False)
+    text.set_text(_wrapped(title, fig.get_figwidth(), text.get_fontsize()))
+
+
+def _wrapped(title, inches, font_size):
+    """Break a title into lines of at most so many inches."""
+    points = matplotlib.font_manager.FontProperties(
+        size=font_size
+    ).get_size_in_points()
+    # A letter of DejaVu Sans is on average 0.55 of the font's size wide.
+    letters = max(10, int(0.9 * inches * 72 / (0.55 * points)))
+    return textwrap.fill(str(title), letters)
 
 
 def as_array(name, value, ndim, dtype=float):

@@ -341,7 +341,9 @@ class CatchAgent(keras.Model):
         }
 
 
-_CONFIG = "side scales units location_std batch_size learning_rate".split()
+_CONFIG = (
+    "side scales units location_std batch_size learning_rate clip_norm"
+).split()
 
 
 def new_agent(settings):
@@ -361,7 +363,10 @@ def new_agent(settings):
         seed=settings.seed,
     )
     agent.build((None, 3))
-    optimizer = keras.optimizers.Adam(settings.catch_learning_rate)
+    optimizer = keras.optimizers.Adam(
+        settings.catch_learning_rate,
+        clipnorm=settings.catch_clip_norm or None,
+    )
     agent.compile(optimizer=optimizer)
     return agent
 

@@ -134,6 +134,8 @@ class DRAW(keras.Model):
         )
 
     def build(self, images_shape=None):
+        if images_shape is not None:
+            self._check_shape(images_shape)
         pixels = math.prod(self.image_shape)
         patch = self.read_size**2 * self.image_shape[2]
         seen = 2 * (patch if self.attention else pixels)
@@ -190,7 +192,12 @@ class DRAW(keras.Model):
             A dict: `canvases` (B, T, H, W, C), logits; `kl` (B, T); and, with
             attention, `read_windows` and `write_windows` (B, T, 5), the
             `params` of `attnlib.ops.gaussian_filterbank`.
+
+        Raises:
+            ValueError: The model is not built, or images or noise have another
+                shape.
         """
+        checks.built(self, "trace")
         images, noise = self._checked(images, noise)
 
         def step(carry, eps):
@@ -223,7 +230,11 @@ class DRAW(keras.Model):
         Returns:
             A dict: `canvases` (B, T, H, W, C), logits, and, with attention,
             `write_windows` (B, T, 5).
+
+        Raises:
+            ValueError: The model is not built, or the noise has another shape.
         """
+        checks.built(self, "generate")
         if isinstance(noise, int):
             noise = self.draw_noise(checks.positive_integer("noise", noise))
         noise = self._checked_noise(noise)
@@ -343,14 +354,18 @@ class DRAW(keras.Model):
 
     def _read(self, images, state):
         """Return what is seen of the image and of what is left to draw."""
-        left = images - ops.sigmoid(state["canvas"])
-        both = ops.concatenate([images, left], axis=-1)  # (B, H, W, 2 C)
+        drawn = ops.sigmoid(state["canvas"])
         if self.attention:
             height, width, _ = self.image_shape
             filters = gaussian_filterbank(
                 state["head"][:, :5], self.read_size, height, width
             )
-            both = filterbank_read(both, *filters)
+            # Reading is linear: the difference of what is read is what is
+            # read of the difference, of fewer numbers.
+            images, drawn = (
+                filterbank_read(one, *filters) for one in (images, drawn)
+            )
+        both = ops.concatenate([images, images - drawn], axis=-1)
         size = math.prod(both.shape[1:])
         return ops.reshape(both, (-1, size))
 
@@ -373,19 +388,20 @@ class DRAW(keras.Model):
 
     def _checked(self, images, noise):
         images = checks.floating("images", images, self.compute_dtype)
-        if tuple(images.shape[1:]) != self.image_shape:
-            raise ValueError(
-                f"expected images of shape (B, {self._sizes()}). Received: "
-                f"shape {tuple(images.shape)}"
-            )
+        self._check_shape(images.shape)
         if noise is None:
             return images, self.draw_noise(ops.shape(images)[0])
         noise = self._checked_noise(noise)
         checks.same("batch sizes", images=images.shape[0], noise=noise.shape[1])
         return images, noise
 
-    def _sizes(self):
-        return ", ".join(map(str, self.image_shape))
+    def _check_shape(self, shape):
+        if tuple(shape[1:]) != self.image_shape:
+            sizes = ", ".join(map(str, self.image_shape))
+            raise ValueError(
+                f"expected images of shape (B, {sizes}). Received: shape "
+                f"{tuple(shape)}"
+            )
 
     def _checked_noise(self, noise):
         noise = checks.floating("noise", noise, "float32")
@@ -441,7 +457,7 @@ class DrawReader(keras.Model):
 
     Raises:
         ValueError: An argument is out of range, or the image is smaller than
-            the window.
+            the window or has other channels than the model was built for.
 
     Example:
 
@@ -477,6 +493,8 @@ class DrawReader(keras.Model):
     def build(self, images_shape):
         checks.shape_rank("images", images_shape, 4)
         height, width = checks.known_size("images", images_shape)
+        _check_fits("read_size", self.read_size, height, width)
+        self.channels = images_shape[3]
         start = tiling(self.read_size, height, width)
         self.window = keras.layers.Dense(
             5,
@@ -491,6 +509,7 @@ class DrawReader(keras.Model):
     def call(self, images, training=None):
         images = checks.floating("images", images, self.compute_dtype)
         checks.rank("images", images, 4)
+        checks.same("channels", images=images.shape[3], model=self.channels)
         height, width = checks.known_size("images", images.shape)
         _check_fits("read_size", self.read_size, height, width)
         batch, size = ops.shape(images)[0], self.read_size

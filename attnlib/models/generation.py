@@ -11,7 +11,7 @@ from attnlib.datasets import canvases
 from attnlib.datasets.digits28 import augmented
 from attnlib.models import baselines, draw
 from attnlib.models.draw import DRAW, DrawReader
-from attnlib.models.glimpse_data import unit
+from attnlib.models.glimpse_data import check_classes, load_images, unit
 from attnlib.models.provenance import Provenance
 from attnlib.training import Batches, train_or_load
 
@@ -62,6 +62,10 @@ def load_data(settings) -> Data:
 
     Returns:
         A `Data`.
+
+    Raises:
+        ValueError: The data set has no images, or it has labels and a digit
+            has no image.
     """
     return _load(settings.dataset, settings.copies, settings.seed, binarised)
 
@@ -74,14 +78,23 @@ def load_grey(settings) -> Data:
 
     Returns:
         A `Data`.
+
+    Raises:
+        ValueError: A digit has no image, or the data set has no labels.
     """
-    copies = settings.copies if settings.reader_dataset == "digits28" else 0
-    return _load(settings.reader_dataset, copies, settings.seed, unit)
+    name = settings.reader_dataset
+    copies = settings.copies if name == "digits28" else 0
+    data = _load(name, copies, settings.seed, unit)
+    if not data.labelled:
+        raise ValueError(
+            f"expected a data set with labels to read. Received: {name}"
+        )
+    return data
 
 
 def _load(name, copies, seed, prepare):
     parts = {
-        split: datasets.load(name, split)
+        split: load_images(name, split)
         for split in ("train", "validation", "test")
     }
     labelled = "label" in parts["train"]
@@ -94,6 +107,9 @@ def _load(name, copies, seed, prepare):
         )
         for split, part in parts.items()
     }
+    if labelled:
+        for split in ("train", "test"):
+            check_classes(name, split, pairs[split][1])
     count = len(pairs["train"][0])
     if copies:
         pairs["train"] = augmented(*pairs["train"], copies, seed)
@@ -170,7 +186,8 @@ def train(settings, data, num_steps=None, attention=True):
         An `attnlib.training.Training`. Its history has `val_nats`, the bound
         on -log p of the validation images.
     """
-    num_steps = num_steps or settings.num_steps
+    if num_steps is None:
+        num_steps = settings.num_steps
     batches = Batches([data.train], settings.batch_size, settings.seed)
     steps = settings.epochs * len(batches.epoch(0))
     config = {key: getattr(settings, key) for key in _DRAW_RECIPE}
@@ -271,7 +288,8 @@ def train_reader(settings, data, num_glimpses=None):
     Returns:
         An `attnlib.training.Training`.
     """
-    num_glimpses = num_glimpses or settings.reader_glimpses
+    if num_glimpses is None:
+        num_glimpses = settings.reader_glimpses
     side, size = settings.reader_side, settings.reader_read_size
     batches = Batches(
         [data.train],

@@ -107,14 +107,14 @@ def load_data(settings) -> Data:
     """
     name, whole = settings.dataset, settings.dataset == "mnist"
     _check_task(settings)
-    train = datasets.load(name, "train+validation" if whole else "train")
-    validation = None if whole else datasets.load(name, "validation")
-    test = datasets.load(name, "test")
+    train = load_images(name, "train+validation" if whole else "train")
+    validation = None if whole else load_images(name, "validation")
+    test = load_images(name, "test")
     images, labels = augmented(
         train["images"], train["label"], settings.copies, settings.seed
     )
     for split, part in (("training", labels), ("test", test["label"])):
-        _check_classes(name, split, part)
+        check_classes(name, split, part)
     tested, corners = _laid_out(test, settings, _TEST_SEED)
     scatter = None
     if settings.canvas:
@@ -157,7 +157,39 @@ def _check_task(settings):
         )
 
 
-def _check_classes(name, split, labels):
+def load_images(name, split):
+    """Load a split of a data set of images.
+
+    Args:
+        name: Name of the data set.
+        split: Name of the split.
+
+    Returns:
+        A dict with `images`, as `attnlib.datasets.load` returns it.
+
+    Raises:
+        ValueError: There is no such data set or split, or it has no images.
+    """
+    part = datasets.load(name, split)
+    if "images" not in part:
+        raise ValueError(
+            f"expected a data set of images. Received: {name}, which has "
+            f"{', '.join(part)}"
+        )
+    return part
+
+
+def check_classes(name, split, labels):
+    """Check that a split has images of all ten digits.
+
+    Args:
+        name: Name of the data set, for the message.
+        split: What the split is called in the message.
+        labels: Integer array (N,).
+
+    Raises:
+        ValueError: A digit from 0 to 9 has no image.
+    """
     missing = sorted(set(range(10)) - set(np.asarray(labels).tolist()))
     if missing:
         raise ValueError(

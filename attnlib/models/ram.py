@@ -167,6 +167,7 @@ class RecurrentAttention(keras.Model):
             )
 
     def build(self, images_shape):
+        checks.shape_rank("images", images_shape, 4)
         self._add_counter()
         channels = self.channels = images_shape[-1]
         half, units = self.what_hidden.units, self.units
@@ -306,6 +307,7 @@ class RecurrentAttention(keras.Model):
         return loss + regression + self.policy_weight * ops.mean(policy)
 
     def _check_images(self, images):
+        checks.floating("images", images)
         checks.rank("images", images, 4)
         height, width = images.shape[1:3]
         for side in (height, width):

@@ -114,7 +114,9 @@ def build(settings, data, num_glimpses, policy, steps, network="ram"):
         model.compile(
             optimizer=optimizer,
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[error],
+            # An instance: a function would create variables while a step is
+            # traced.
+            metrics=[keras.metrics.MeanMetricWrapper(error, name="error")],
         )
     else:
         model.compile(optimizer=optimizer)
@@ -168,7 +170,8 @@ def train(settings, data, num_glimpses=None, policy="learned", network="ram"):
             f"{network!r}"
         )
     plain = network in PLAIN
-    num_glimpses = num_glimpses or settings.num_glimpses
+    if num_glimpses is None:
+        num_glimpses = settings.num_glimpses
     batches = Batches(
         [data.train], settings.batch_size, settings.seed, data.scatter
     )

@@ -21,6 +21,7 @@ NETWORKS = ("fcn", "cnn")
 
 _FIRST, _SECOND = 9, 7  # Kernels of the convolutional classifier.
 _LOCALIZATION_KERNEL, _LOCALIZATION_FILTERS = 5, 20
+_SEARCH_UNITS = 64  # Of a co-localiser, which has a larger image to search.
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
@@ -119,7 +120,7 @@ class SpatialTransformerClassifier(keras.Model):
         checks.shape_rank("images", images_shape, 4)
         height, width = checks.known_size("images", images_shape)
         self._check_size(height, width)
-        self.channels = images_shape[-1]
+        self.sides, self.channels = (height, width), images_shape[-1]
         for warp in self.warps:
             warp.build(images_shape)
         shape = self._seen(images_shape)
@@ -204,6 +205,9 @@ class SpatialTransformerClassifier(keras.Model):
     def call(self, images, training=None):
         checks.rank("images", images, 4)
         checks.same("channels", images=images.shape[3], model=self.channels)
+        height, width = self.sides
+        checks.same("heights", images=images.shape[1], model=height)
+        checks.same("widths", images=images.shape[2], model=width)
         return self.classifier(self.warped(images), training=training)
 
     def warped(self, images):
@@ -262,7 +266,7 @@ def _convolution(filters, size):
     ]
 
 
-def _localization(network):
+def _localization(network, units=20):
     dense = keras.layers.Dense
     if network == "fcn":
         layers = [keras.layers.Flatten(), dense(32, "relu"), dense(32, "relu")]
@@ -273,7 +277,7 @@ def _localization(network):
             *_convolution(filters, size),
             *_convolution(filters, size),
             keras.layers.Flatten(),
-            dense(20, "relu"),
+            dense(units, "relu"),
         ]
     return keras.Sequential(layers, name="localization")
 
@@ -336,32 +340,42 @@ class CoLocalizer(keras.Model):
         max(0, |e(c_n) - e(c_m)|^2 - |e(c_n) - e(r_n)|^2 + margin)
 
     c is the crop of a spatial transformer, r the random window, e the
-    features of a fixed encoder. Crops of two images shall look
-    alike, more than a crop and whatever else is in its image. Only the
-    localisation network learns: the place of a window of fixed size, which
-    cannot leave the image.
+    features of a fixed encoder, brought to length 1. Crops of two images
+    shall look alike, more than a crop and whatever else is in its image. Only
+    the localisation network learns: the place of a window that cannot leave
+    the image.
+
+    A small window in the middle touches few of the objects, and windows of
+    nothing are all alike: descent from there ends in empty corners. So windows
+    start nearly as large as the image, with the object inside, and shrink to
+    the size of a crop while the network learns to keep it there.
 
     Args:
         encoder: Keras model from crops (B, crop, crop, C) to features
-            (B, D). It is frozen.
+            (B, D). It is frozen, and should know objects seen through windows
+            of all sizes between.
         crop: Height and width of a crop in pixels.
-        margin: Squared distance that is enough. It should be about as large
-            as the squared length of an object's features: features of
-            nothing are nearly 0, and a far smaller margin would make windows
-            of nothing, which are all alike, as good as windows of the object.
+        start: Side of the first windows, as a part of the image's smaller
+            side, above 0 and at most 1.
+        shrink_steps: Training steps in which windows shrink, evenly on a
+            logarithmic scale; 0: they have the size of a crop at once.
+        margin: Squared distance that is enough, up to 4 for features of
+            length 1.
         seed: Seed of the random windows, or None.
         **kwargs: Of `keras.Model`.
 
     Call arguments:
         images: Floating tensor, shape (B, H, W, C), at least as large as a
-            crop. In `fit`, image n is paired with image n + 1 of its batch.
+            crop. In `fit`, all pairs of a batch are compared.
         noise: Floating tensor, shape (B, 2), uniform in [-1, 1]: where the
             random windows are. None draws it.
+        training: True counts as one of the `shrink_steps`.
 
     Returns:
-        A dict: `places` (B, 2), the middle (x, y) of each window; `crops`
-        (B, crop, crop, C); `features` (B, D) of the crops and `others` (B, D)
-        of the random windows.
+        A dict: `places` (B, 2), the middle (x, y) of each window; `side`, a
+        scalar, its height and width in pixels; `crops` (B, crop, crop, C);
+        `features` (B, D) of the crops and `others` (B, D) of the random
+        windows, which have the size of a crop.
 
     Raises:
         ValueError: An argument is out of range, or images are smaller than a
@@ -373,30 +387,52 @@ class CoLocalizer(keras.Model):
     >>> import numpy as np
     >>> from attnlib.models.stn import CoLocalizer
     >>> encoder = keras.Sequential([keras.layers.Flatten()])
-    >>> model = CoLocalizer(encoder)
+    >>> model = CoLocalizer(encoder, start=0.5, shrink_steps=100)
     >>> out = model(np.ones((4, 84, 84, 1), "float32"))
-    >>> np.array(out["places"][0]).tolist()
-    [0.0, 0.0]
+    >>> np.array(out["places"][0]).tolist(), round(float(out["side"]))
+    ([0.0, 0.0], 42)
 
     Reference:
         Jaderberg et al. 2015, arXiv:1506.02025, section 4.4 and appendix A.5.
-        Differs from the paper in: the margin, 1 there, since it depends on
-        the encoder; the scale is that of the crop and not learned, and
-        windows stay inside; pairs are neighbours in a batch.
+        Differs from the paper in: the scale follows a schedule and is not
+        learned, and windows stay inside; features have length 1; pairs are
+        those of a batch.
     """
 
-    def __init__(self, encoder, crop=28, margin=1.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        encoder,
+        crop=28,
+        start=0.8,
+        shrink_steps=0,
+        margin=1.0,
+        seed=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.encoder = encoder
         self.encoder.trainable = False
         self.crop = checks.positive_integer("crop", crop)
-        checks.positive_number("margin", margin)
-        self.margin, self.seed = margin, checks.seed(seed)
+        self.start = checks.positive_number("start", start)
+        if start > 1:
+            raise ValueError(f"expected start of at most 1. Received: {start}")
+        if shrink_steps:
+            checks.positive_integer("shrink_steps", shrink_steps)
+        self.shrink_steps = shrink_steps
+        self.margin = checks.positive_number("margin", margin)
+        self.seed = checks.seed(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
-        self.localization = _localization("cnn")
+        self.localization = _localization("cnn", _SEARCH_UNITS)
         # Windows start in the middle.
         self.place = keras.layers.Dense(
             2, "tanh", kernel_initializer="zeros", name="place"
+        )
+        self.steps = self.add_weight(
+            shape=(),
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            name="steps",
         )
 
     def build(self, images_shape):
@@ -414,68 +450,105 @@ class CoLocalizer(keras.Model):
             self.encoder.build((None, self.crop, self.crop, images_shape[-1]))
         self.built = True
 
-    def call(self, images, noise=None):
+    def call(self, images, noise=None, training=None):
         height, width = checks.known_size("images", images.shape)
-        # How far the middle of a window can go, (x, y).
-        reach = 1 - np.array([self.crop / width, self.crop / height], "float32")
         if noise is None:
             shape = (ops.shape(images)[0], 2)
             noise = keras.random.uniform(
                 shape, -1.0, 1.0, seed=self.seed_generator
             )
+        side = self.side(height, width)
+        if training:
+            self.steps.assign(self.steps + 1)
         found = ops.cast(self.place(self.localization(images)), "float32")
-        places = reach * found
-        crops = self.windows(images, places)
-        others = self.windows(images, reach * ops.cast(noise, "float32"))
+        noise = ops.cast(noise, "float32")
+        places = found * _reach(side, height, width)
+        crops = self.windows(images, places, side)
+        elsewhere = noise * _reach(self.crop, height, width)
         return {
             "places": places,
+            "side": side,
             "crops": crops,
             "features": self._features(crops),
-            "others": self._features(others),
+            "others": self.look(images, elsewhere),
         }
 
-    def windows(self, images, places):
-        """Return what lies under windows, shape (B, crop, crop, C).
+    def look(self, images, places):
+        """Return the features (B, D) of windows of a crop's size.
 
         Args:
             images: Floating tensor, shape (B, H, W, C).
             places: Middles (x, y) of the windows, shape (B, 2).
         """
+        return self._features(self.windows(images, places))
+
+    def side(self, height, width):
+        """Return how large the windows are now, in pixels, a scalar.
+
+        Args:
+            height: Height of the images in pixels.
+            width: Their width.
+        """
+        first = max(self.crop, self.start * min(height, width))
+        done = 1.0
+        if self.shrink_steps:
+            done = ops.minimum(self.steps / self.shrink_steps, 1.0)
+        return first * (self.crop / first) ** ops.cast(done, "float32")
+
+    def windows(self, images, places, side=None):
+        """Return what lies under windows, shape (B, crop, crop, C).
+
+        Args:
+            images: Floating tensor, shape (B, H, W, C).
+            places: Middles (x, y) of the windows, shape (B, 2).
+            side: Height and width of the windows in pixels, or None for a
+                crop's.
+        """
         height, width = checks.known_size("images", images.shape)
-        scale = np.diag([self.crop / width, self.crop / height])
-        theta = ops.tile(
-            ops.convert_to_tensor(scale[None], "float32"),
-            (ops.shape(images)[0], 1, 1),
-        )
-        theta = ops.concatenate([theta, places[..., None]], axis=-1)
+        side = self.crop if side is None else side
+        # Diagonal, apart from the places: [[x, 0], [0, y]].
+        parts = np.diag([1 / width, 1 / height]).astype("float32")
+        scale = ops.cast(side, "float32") * parts
+        scale = ops.tile(scale[None], (ops.shape(images)[0], 1, 1))
+        theta = ops.concatenate([scale, places[..., None]], axis=-1)
         grid = affine_grid(theta, self.crop, self.crop)
         return bilinear_sample(images, grid)
 
     def _features(self, crops):
-        return ops.cast(self.encoder(crops, training=False), "float32")
+        found = ops.cast(self.encoder(crops, training=False), "float32")
+        square = ops.sum(ops.square(found), axis=-1, keepdims=True)
+        # The square root has no gradient at 0.
+        return found * ops.rsqrt(square + 1e-6)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """Return the mean triplet hinge loss of neighbours, a scalar."""
+        """Return the mean triplet hinge loss of all pairs, a scalar."""
         return ops.mean(self.triplet(y_pred["features"], y_pred["others"]))
 
     def triplet(self, own, others):
-        """Return the triplet hinge loss of each image, shape (B,).
+        """Return each image's mean triplet hinge loss, shape (B,).
 
         Args:
-            own: Features of the crops, shape (B, D).
+            own: Features of the crops, shape (B, D), B at least 2.
             others: Features of the random windows, shape (B, D).
         """
-        alike = ops.sum(ops.square(own - ops.roll(own, -1, axis=0)), axis=-1)
+        square = ops.sum(ops.square(own), axis=-1)
+        alike = square[:, None] + square - 2 * own @ ops.transpose(own)
         apart = ops.sum(ops.square(own - others), axis=-1)
-        return ops.relu(alike - apart + self.margin)
+        hinge = ops.relu(alike - apart[:, None] + self.margin)  # (B, B)
+        # An image is no pair with itself.
+        count = ops.shape(own)[0]
+        hinge = hinge * (1 - ops.eye(count, dtype=hinge.dtype))
+        return ops.sum(hinge, axis=-1) / ops.cast(count - 1, hinge.dtype)
 
     def get_config(self):
         return {
             **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "crop": self.crop,
+            "start": self.start,
+            "shrink_steps": self.shrink_steps,
             "margin": self.margin,
             "seed": self.seed,
         }
@@ -484,3 +557,8 @@ class CoLocalizer(keras.Model):
     def from_config(cls, config):
         encoder = keras.saving.deserialize_keras_object(config["encoder"])
         return cls(**{**config, "encoder": encoder})
+
+
+def _reach(side, height, width):
+    """Return how far (x, y) the middle of a window can go, shape (2,)."""
+    return 1 - side * np.array([1 / width, 1 / height], "float32")

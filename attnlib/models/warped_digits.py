@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from attnlib import profiles
-from attnlib.datasets import canvases, distortions
+from attnlib.datasets import canvases, distortions, warps
 from attnlib.models import glimpse_data, stn
 from attnlib.models.stn import (
     CoLocalizer,
@@ -20,6 +20,10 @@ from attnlib.training import Batches, train_or_load
 _RECIPE = (
     "dataset copies parameters filters batch_size learning_rate "
     "localization_rate canvas"
+).split()
+_ENCODER = (
+    "dataset copies parameters filters learning_rate encoder_epochs "
+    "colocalization_batch"
 ).split()
 _TRANSFORMS = {
     "att": "attention",
@@ -251,7 +255,8 @@ def build(settings, task, name, shape, steps):
             schedule, factors={"transformer_": settings.localization_rate}
         ),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        # An instance: a name would create variables while a step is traced.
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
     return model
 
@@ -372,29 +377,105 @@ def evaluate(model, images, labels, batch_size=500):
 def encoder_of(model, crop=28):
     """Return the features of a trained CNN, for `CoLocalizer`.
 
+    They are those of the last convolution. The hidden layer above it is less
+    alike among digits of a class, and jumps when a digit moves a little.
+
     Args:
         model: A `SpatialTransformerClassifier` without a transform.
         crop: Side of the images that it was trained on.
 
     Returns:
-        A Keras model from images to the units below the logits.
+        A Keras model from images to features.
 
     Raises:
-        ValueError: The model has a transformer.
+        ValueError: The model is no CNN, or has a transformer.
     """
-    if model.warps:
+    if model.warps or model.network != "cnn":
         raise ValueError(
-            "expected a classifier without a transformer. Received: one with "
-            f"{model.transform}"
+            "expected a CNN without a transformer. Received: the network "
+            f"{model.network!r}, transform {model.transform!r}"
         )
-    encoder = keras.Sequential(
-        [
-            keras.Input((crop, crop, model.channels)),
-            *model.classifier.layers[:-1],
-        ],
-        name="encoder",
+    *features, _, _ = model.classifier.layers
+    return keras.Sequential(
+        [keras.Input((crop, crop, model.channels)), *features], name="encoder"
     )
-    return encoder
+
+
+def windows_on_canvases(images, generator, side=84, pieces=16, slack=2):
+    """Return digits as a `CoLocalizer` sees them while its windows shrink.
+
+    Half of the digits lie on empty canvases, half among clutter. Windows of
+    all sizes, from the digit's to the canvas's, cut them out, each anywhere
+    on the canvas as long as it holds its digit.
+
+    Args:
+        images: Array (N, h, w, C), square digits.
+        generator: A `numpy.random.Generator`.
+        side: Side of a canvas in pixels.
+        pieces: Pieces of clutter, 6x6 pixels each.
+        slack: Pixels of a digit's margin that may be outside.
+
+    Returns:
+        Array like `images`: what the windows hold, read as large as a digit.
+
+    Example:
+
+    >>> digits = np.ones((4, 28, 28, 1), "float32")
+    >>> windows_on_canvases(digits, np.random.default_rng(0)).shape
+    (4, 28, 28, 1)
+    """
+    size, half = images.shape[1], len(images) // 2
+    plain = canvases.translated(images[:half], side, generator)
+    full = canvases.cluttered(
+        images[half:], side, generator, pieces, 6, pool=images
+    )
+    made, corners = (
+        np.concatenate(both) for both in zip(plain, full, strict=True)
+    )
+    count = len(images)
+    widths = size * (side / size) ** generator.random((count, 1))
+    # Where a window's corner can be: around the digit, and on the canvas.
+    last = side - widths
+    low = np.clip(corners + size - slack - widths, 0, last)
+    high = np.clip(corners + slack, low, last)
+    corner = low + (high - low) * generator.random((count, 2))
+    pixels = warps.pixel_grid(size, size) + 0.5  # (size^2, 2)
+    points = corner[:, None] + widths[:, None] / size * pixels - 0.5
+    found = warps.sample(made, points.astype("float32"))
+    return warps.like(found, images.dtype, images.shape)
+
+
+def train_encoder(settings, data):
+    """Train a CNN on `windows_on_canvases`, or load it.
+
+    Args:
+        settings: A `profiles.SpatialTransformers`.
+        data: A `glimpse_data.Data`.
+
+    Returns:
+        An `attnlib.training.Training` of a classifier, for `encoder_of`.
+    """
+
+    def transform(x, y, generator):
+        return windows_on_canvases(x, generator), y
+
+    given = Batches(
+        [data.train], settings.colocalization_batch, settings.seed, transform
+    )
+    epochs = settings.encoder_epochs
+    steps = epochs * len(given.epoch(0))
+    shape = data.train[0].shape[1:]
+    config = {key: getattr(settings, key) for key in _ENCODER}
+    return train_or_load(
+        lambda: build(settings, "r", "cnn", shape, steps),
+        given,
+        name="stn-encoder",
+        config=config,
+        epochs=epochs,
+        data_digest=data.digest,
+        seed=settings.seed,
+        version=stn.VERSION,
+    )
 
 
 def colocalization_set(settings, part, digit, pieces=0, side=84, seed=0):
@@ -402,15 +483,16 @@ def colocalization_set(settings, part, digit, pieces=0, side=84, seed=0):
 
     Args:
         settings: A `profiles.SpatialTransformers`.
-        part: `(images, labels)`, for example `data.train`.
+        part: `(images, labels)`, for example `data.test`.
         digit: The digit that all images have.
         pieces: Pieces of clutter, 6x6 pixels each.
         side: Side of a canvas in pixels.
         seed: Seed of the places.
 
     Returns:
-        Tuple of canvases (N, side, side, 1) and the digits' middles (N, 2),
-        (x, y) in [-1, 1].
+        Tuple of canvases (N, side, side, 1) of at most
+        `settings.colocalization_images` digits, and the middles (N, 2) of the
+        digits' images, (x, y) in [-1, 1].
 
     Raises:
         ValueError: There is no such digit.
@@ -426,55 +508,91 @@ def colocalization_set(settings, part, digit, pieces=0, side=84, seed=0):
     return made, 2 * middle / side - 1
 
 
-def colocalizer(settings, data, encoder, shape):
-    """Return a `CoLocalizer` whose margin fits its encoder.
+def colocalizer(settings, encoder, shape, steps=1):
+    """Return a compiled `CoLocalizer`.
 
     Args:
         settings: A `profiles.SpatialTransformers`.
-        data: A `glimpse_data.Data`: digits have features of which length?
         encoder: From `encoder_of`.
         shape: Shape (H, W, 1) of the images.
+        steps: Updates over which the learning rate falls; in the first three
+            quarters of them windows shrink.
     """
-    digits = ops.convert_to_tensor(data.train[0][:500])
-    length = ops.mean(ops.sum(ops.square(encoder(digits)), axis=-1))
-    model = CoLocalizer(encoder, margin=float(length), seed=settings.seed)
+    model = CoLocalizer(
+        encoder, shrink_steps=max(1, 3 * steps // 4), seed=settings.seed
+    )
     model.build((None, *shape))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        settings.colocalization_rate, max(1, steps)
+    )
+    model.compile(keras.optimizers.Adam(schedule, clipnorm=1.0))
     return model
 
 
-def colocalize(settings, data, encoder, images, name):
-    """Train a `CoLocalizer` on a set of images, or load it.
+def colocalize(settings, data, encoder, digit, pieces=0, side=84):
+    """Train a `CoLocalizer` on canvases that share a digit, or load it.
+
+    All training digits of the class are on canvases, at new places and among
+    new clutter in every epoch. Nothing tells the model where they are.
 
     Args:
         settings: A `profiles.SpatialTransformers`.
-        data: A `glimpse_data.Data`, for its digest.
+        data: A `glimpse_data.Data`.
         encoder: From `encoder_of`.
-        images: Array (N, H, W, 1).
-        name: What the set is called; part of the cache's key.
+        digit: The digit that all images have.
+        pieces: Pieces of clutter, 6x6 pixels each.
+        side: Side of a canvas in pixels.
 
     Returns:
         An `attnlib.training.Training`.
+
+    Raises:
+        ValueError: There is no such digit.
     """
+    images, labels = data.train
+    chosen = distortions.of_class(images, labels, digit)
 
-    def made():
-        model = colocalizer(settings, data, encoder, images.shape[1:])
-        model.compile(keras.optimizers.Adam(settings.colocalization_rate))
-        return model
+    def transform(x, y, generator):
+        made, _ = canvases.cluttered(x, side, generator, pieces, 6, pool=images)
+        return made, y
 
-    config = {key: getattr(settings, key) for key in _RECIPE}
-    config["colocalization_images"] = settings.colocalization_images
-    config["colocalization_rate"] = settings.colocalization_rate
-    config["set"] = name
-    labels = np.zeros(len(images), "int32")
+    given = Batches(
+        [(chosen, np.zeros(len(chosen), "int32"))],
+        settings.colocalization_batch,
+        settings.seed,
+        transform,
+    )
+    epochs = settings.colocalization_epochs
+    steps = epochs * len(given.epoch(0))
+    shape = side, side, chosen.shape[-1]
+    names = (*_ENCODER, "colocalization_epochs", "colocalization_rate")
+    config = {key: getattr(settings, key) for key in names}
     return train_or_load(
-        made,
-        Batches([(images, labels)], min(len(images), 64), settings.seed),
-        name=f"stn-colocalize-{name}",
-        config=config,
-        epochs=settings.colocalization_epochs,
+        lambda: colocalizer(settings, encoder, shape, steps),
+        given,
+        name=f"stn-colocalize-{digit}-{pieces}",
+        config={**config, "digit": digit, "pieces": pieces, "side": side},
+        epochs=epochs,
         data_digest=data.digest,
         seed=settings.seed,
         version=stn.VERSION,
+    )
+
+
+def locate(model, images, batch_size=200):
+    """Return the middles (x, y) of the windows in images, (N, 2).
+
+    Args:
+        model: A `CoLocalizer`.
+        images: Float array (N, H, W, C).
+        batch_size: Images looked at together.
+    """
+    parts = [
+        model(ops.convert_to_tensor(images[start : start + batch_size]))
+        for start in range(0, len(images), batch_size)
+    ]
+    return np.concatenate(
+        [ops.convert_to_numpy(part["places"]) for part in parts]
     )
 
 

@@ -132,17 +132,21 @@ def filterbank_write(patches, f_x, f_y, gamma):
         Gregor et al. 2015, arXiv:1502.04623, section 3.2, equation 29.
     """
     patches = checks.floating("patches", patches)
+    dtype = keras.backend.standardize_dtype(patches.dtype)
+    # At least float32: the division comes first, where numbers are few, and
+    # what it makes large may become small again under wide filters.
+    patches = ops.cast(patches, checks.compute_dtype(dtype))
     f_x, f_y, gamma = _filters(patches, "patches", f_x, f_y, gamma)
     checks.same(
         "numbers of columns", patches=patches.shape[2], f_x=f_x.shape[1]
     )
     checks.same("numbers of rows", patches=patches.shape[1], f_y=f_y.shape[1])
     f_x, f_y = ops.swapaxes(f_x, 1, 2), ops.swapaxes(f_y, 1, 2)
+    patches = patches / gamma[:, None, None, None]
     # Columns first, so that the tensor that is transposed is the small one.
     columns = _filter_axis_1(ops.swapaxes(patches, 1, 2), f_x)  # (B, W, N, C)
     images = _filter_axis_1(ops.swapaxes(columns, 1, 2), f_y)
-    images = ops.cast(images, gamma.dtype) / gamma[:, None, None, None]
-    return ops.cast(images, patches.dtype)
+    return ops.cast(images, dtype)
 
 
 def _rows(means, log_s2, extent):

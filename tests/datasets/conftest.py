@@ -76,7 +76,7 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.delenv("ATTNLIB_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    store._sha256_of.cache_clear()
+    store._hash_of.cache_clear()
     registry.all_sets()  # kept for good: not as a test changes it
 
 

@@ -121,6 +121,18 @@ def test_pairs_do_not_overlap_and_keep_both_digits():
             lambda d: canvases.cluttered(d, 20, generator(), 1, pool=d[0]),
             "pool.*shape",
         ),
+        (
+            lambda d: canvases.cluttered(
+                d, 20, generator(), 1, 2, d.repeat(3, axis=3)
+            ),
+            "pool of 2 channels.*received 6",
+        ),
+        (lambda d: canvases.translated(d, 20, 0), "generator.*received 0"),
+        (lambda d: canvases.cluttered(d, 20, None, 1), "generator.*None"),
+        (
+            lambda d: canvases.pairs(d, d, 20, np.random.RandomState(0)),
+            "generator.*RandomState",
+        ),
         (lambda d: canvases.pairs(d, d[:3], 20, generator()), "same shape"),
         (lambda d: canvases.pairs(d, d, 11, generator()), "two digits"),
     ],

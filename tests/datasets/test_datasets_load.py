@@ -21,7 +21,9 @@ def test_available():
     "function", [datasets.load, datasets.info, datasets.fetch, datasets.digest]
 )
 def test_unknown_data_set(function, name):
-    with pytest.raises(ValueError, match="unknown data set .* digits28, mnist"):
+    with pytest.raises(
+        ValueError, match="unknown data set .* digits28, .*mnist"
+    ):
         function(name)
 
 
@@ -85,7 +87,9 @@ def test_digest_of_embedded_is_of_the_content():
 @pytest.mark.parametrize(
     "name, options, expected",
     [
+        ("digit_scenes", {"count": 50}, "d0682df1bc5b6773"),
         ("digits28", {}, "0c6e8fec39b360fc"),
+        ("flickr8k", {}, "63cba1080a8423ac"),
         ("number_words", {"maximum": 999}, "1be17a1be15a7834"),
         ("binarized_mnist", {}, "b2706cfe23db5961"),
         ("mnist", {}, "f36a71c09fb0f024"),
@@ -189,6 +193,24 @@ class TestRealFiles:
             images = datasets.load("binarized_mnist", split)["images"]
             assert images.shape == (count, 28, 28, 1)
             assert np.unique(images).tolist() == [0, 255]
+
+    def test_flickr8k(self):
+        # Not present by name where the archives are unpacked.
+        if not os.path.isdir(os.path.join(REAL, "flickr8k", "Flickr8k_text")):
+            self.needs("flickr8k")
+        names = []
+        for split, count in (
+            ("train", 6000),
+            ("validation", 1000),
+            ("test", 1000),
+        ):
+            data = datasets.load("flickr8k", split, size=16)
+            assert data["images"].shape == (count, 16, 16, 3)
+            assert data["skipped"] == []
+            assert {len(captions) for captions in data["captions"]} == {5}
+            names += data["names"]
+        assert len(set(names)) == 8000
+        assert "2258277193_586949ec62.jpg" not in names
 
     def test_multi30k(self):
         self.needs("multi30k")

@@ -247,12 +247,29 @@ def test_bad_images_are_named(name):
             lambda x, g: distortions.addition(x.repeat(3, 3), np.ones(3), g),
             "one channel.*3 channels",
         ),
-        (lambda x, g: distortions.addition(x, np.ones(2), g), "one label"),
+        (
+            lambda x, g: distortions.scattered(x, g, scales=("a", "b")),
+            "two numbers.*received",
+        ),
+        (lambda x, g: distortions.rotated(x, g, True), "degrees.*received"),
+        (lambda x, g: distortions.addition(x, np.ones(2), g), "label of each"),
+        (
+            lambda x, g: distortions.addition(x, ["a"] * 3, g),
+            "number as the label",
+        ),
+        (lambda x, g: distortions.of_class(x, np.ones(2), 1), "one label"),
     ],
 )
 def test_bad_options_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(bars(3), generator())
+
+
+@pytest.mark.parametrize("name", DISTORTIONS)
+@pytest.mark.parametrize("seed", [0, None, np.random.RandomState(0)])
+def test_a_seed_is_no_generator(name, seed):
+    with pytest.raises(ValueError, match="generator.*numpy.random.Generator"):
+        DISTORTIONS[name](bars(3), seed)
 
 
 @pytest.mark.parametrize("name", DISTORTIONS)

@@ -98,6 +98,20 @@ def test_same_figure_same_bytes():
     assert figures.to_png(DRAWINGS["bar_chart"]()) == first
 
 
+def test_the_number_of_a_negative_bar_stays_inside():
+    fig = figures.bar_chart({"a": -2.0, "b": 1.0}, "s", "t")
+    low, high = fig.axes[0].get_xlim()
+    assert low < -2.3 and high > 1.3
+
+
+def test_the_title_of_a_narrow_figure_is_wrapped():
+    fig = style.new_figure(3.0, 2.0)
+    style.set_figure_title(fig, "Four test digits are drawn. Box: it wrote")
+    fig.canvas.draw()
+    assert "\n" in fig.get_suptitle()
+    assert fig.get_tightbbox().x1 <= fig.get_figwidth()
+
+
 def test_every_drawing_function_is_tried():
     others = {
         "COLORS", "animation", "claims_table", "drawing_animation", "explorer",

@@ -312,6 +312,11 @@ def test_bad_images_are_named(shape, message):
         make()(np.zeros(shape, "float32"))
 
 
+def test_whole_numbers_are_refused():
+    with pytest.raises(ValueError, match="images to be floating.*uint8"):
+        make()(np.zeros((2, 20, 20, 1), "uint8"))
+
+
 def test_wrong_channels_are_named():
     with pytest.raises(ValueError, match="1 channel.*3"):
         make()(np.zeros((2, 20, 20, 3), "float32"))

@@ -416,6 +416,9 @@ def test_without_windows_their_sizes_do_not_matter():
         (lambda m, x, e: m(x, noise=e[:2]), r"noise of shape \(3, B, 4\)"),
         (lambda m, x, e: m(x, noise=e[..., :3]), r"noise of shape \(3, B, 4"),
         (lambda m, x, e: m(x[:2], noise=e), "equal batch sizes"),
+        (lambda m, x, e: m.build((None, 9, 9, 1)), r"shape \(B, 7, 6, 1"),
+        (lambda m, x, e: DRAW().generate(1), "draw.* to be built"),
+        (lambda m, x, e: DRAW().trace(x), "draw.* to be built"),
         (lambda m, x, e: m.generate(0), "integer of at least 1"),
         (lambda m, x, e: m.generate(e[0]), r"noise of shape \(3, B, 4\)"),
         (lambda m, x, e: m.iwae(x), "samples to be an integer"),
@@ -522,7 +525,12 @@ def test_the_reader_is_saved_and_loaded(tmp_path):
         (lambda: make_reader(read_size=-1), "read_size to be an integer"),
         (lambda: DrawReader().build((None, None, 9, 1)), "known height"),
         (lambda: DrawReader()(np.zeros((1, 9, 9, 1), "float32")), "12x12"),
+        (lambda: DrawReader().build((None, 9, 9, 1)), "12x12"),
         (lambda: make_reader()(np.zeros((9, 8, 2), "float32")), "rank 4"),
+        (
+            lambda: make_reader()(np.zeros((1, 9, 8, 3), "float32")),
+            "channels.*3.*2",
+        ),
     ],
 )
 def test_bad_input_to_the_reader_gets_one_clear_error(call, message):

@@ -130,7 +130,7 @@ def test_reading_cluttered_digits():
 
 
 def test_two_digits_are_drawn_on_one_canvas():
-    chosen = settings(pair_side=60)
+    chosen = settings(pair_side=60, pair_epochs=1)
     data = little(generation.load_data(chosen), 100)
     run = generation.train_pairs(chosen, data)
     assert run.model.image_shape == (60, 60, 1)
@@ -158,8 +158,33 @@ def test_images_must_be_in_the_unit_interval(trained, bad):
             call()
 
 
+def test_a_missing_class_is_named(monkeypatch):
+    images = np.zeros((9, 28, 28, 1), "uint8")
+    part = {"images": images, "label": np.arange(9, dtype="int32")}
+    monkeypatch.setattr(datasets, "load", lambda *a: part)
+    for load in (generation.load_data, generation.load_grey):
+        with pytest.raises(ValueError, match="all ten digits.*none of 9"):
+            load(settings())
+
+
+def test_words_are_no_images():
+    with pytest.raises(ValueError, match="data set of images.*number_words"):
+        generation.load_data(settings(dataset="number_words"))
+
+
+def test_reading_needs_labels(monkeypatch):
+    part = {"images": np.zeros((9, 28, 28, 1), "uint8")}
+    monkeypatch.setattr(datasets, "load", lambda *a: part)
+    with pytest.raises(ValueError, match="labels.*binarized_mnist"):
+        generation.load_grey(settings(reader_dataset="binarized_mnist"))
+
+
 def test_other_bad_input_gets_one_clear_error(trained):
-    _, data, run = trained
+    chosen, data, run = trained
+    with pytest.raises(ValueError, match="num_steps.*at least 1.*0"):
+        generation.train(chosen, data, 0)
+    with pytest.raises(ValueError, match="num_glimpses.*at least 1.*0"):
+        generation.train_reader(chosen, data, 0)
     with pytest.raises(ValueError, match="at least one image"):
         generation.evaluate(run.model, data.test[0][:0])
     with pytest.raises(ValueError, match="samples of at least 1.*0"):

@@ -1,5 +1,7 @@
 """Pairs and sums of digits, and who has looked at both."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,14 @@ def test_the_names_are_those_of_the_digits_in_the_image(pairs):
             found.append(known.get(np.rint(cut).astype("uint8").tobytes()))
         assert None not in found
         assert glimpse_data.pair_class(*map(np.array, found)) == name
+
+
+@pytest.mark.parametrize("setting", ["c60-g4", "c100-g8", "pairs-dram"])
+def test_jobs_on_clutter_show_pairs_without_it(setting):
+    settings = profiles.load("06", "paper", setting=setting)
+    on = dict(settings.several_on) | {"dataset": "digits28", "copies": 0}
+    data = glimpse_data.load_data(dataclasses.replace(settings, **on))
+    assert data.num_classes == 55
 
 
 def test_pairs_of_a_seed_are_described(pairs):

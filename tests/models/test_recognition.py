@@ -289,6 +289,10 @@ def test_a_trace_ends_in_the_model_s_answer(digits):
 def test_bad_input_is_named(digits):
     images, labels = (part[:5].copy() for part in digits.test)
     model = small()
+    with pytest.raises(ValueError, match="num_glimpses.*at least 1.*0"):
+        recognition.train(settings(), digits, 0)
+    with pytest.raises(ValueError, match="policy to be one of.*'nowhere'"):
+        recognition.train(settings(), digits, policy="nowhere")
     with pytest.raises(ValueError, match="samples of at least 1.*0"):
         recognition.evaluate(model, images, labels, samples=0)
     with pytest.raises(ValueError, match="5 images and 4 labels"):

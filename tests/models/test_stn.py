@@ -359,6 +359,7 @@ def test_a_saved_model_is_the_same(tmp_path):
             "parameters.*enough.*50",
         ),
         (lambda: make(channels=1)(random(1, 28, 28, 3)), "channels.*3.*1"),
+        (lambda: make()(random(1, 28, 30, 1)), "equal widths.*30.*28"),
         (lambda: make()(random(28, 28, 1)), "images.*rank"),
         (lambda: make().grids(random(1, 28, 28, 1)), "with transformers"),
         (lambda: make().theta(random(1, 28, 28, 1)), "with transformers"),
@@ -393,11 +394,39 @@ def test_the_triplet_loss_is_its_equation():
     own, other = (
         out[name].astype("float64") for name in ("features", "others")
     )
-    alike = ((own - own[[1, 2, 3, 4, 0]]) ** 2).sum(-1)
-    apart = ((own - other) ** 2).sum(-1)
-    expected = np.maximum(0, alike - apart + 0.7).mean()
+    expected = [
+        max(
+            0,
+            ((own[n] - own[m]) ** 2).sum()
+            - ((own[n] - other[n]) ** 2).sum()
+            + 0.7,
+        )
+        for n in range(5)
+        for m in range(5)
+        if m != n
+    ]
     found = model.compute_loss(y_pred=model(images, noise=noise))
-    assert float(to_numpy(found)) == pytest.approx(expected, rel=1e-4)
+    assert float(to_numpy(found)) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_features_have_length_one_and_nothing_has_a_gradient():
+    model = colocalizer()
+    images, places = random(3, 36, 36, 1), np.zeros((3, 2), "float32")
+    found = to_numpy(model.look(images, places))
+    np.testing.assert_allclose((found**2).sum(-1), 1, rtol=1e-3)
+    plain = to_numpy(model.encoder(images[:, 12:24, 12:24]))
+    length = np.linalg.norm(plain, axis=-1, keepdims=True)
+    np.testing.assert_allclose(found, plain / length, atol=1e-4)
+    empty = keras.Sequential([keras.layers.Flatten()])
+    blank = CoLocalizer(empty, crop=12, seed=1)
+    blank.build((None, 36, 36, 1))
+    black = 0 * images
+
+    def loss():
+        return blank.compute_loss(y_pred=blank(black))
+
+    for gradient in variable_gradients(loss, blank.trainable_weights).values():
+        assert np.isfinite(to_numpy(gradient)).all()
 
 
 def test_random_windows_stay_inside_and_crops_start_in_the_middle():
@@ -408,8 +437,28 @@ def test_random_windows_stay_inside_and_crops_start_in_the_middle():
     np.testing.assert_allclose(out["crops"], images[:, 12:24, 12:24], atol=1e-5)
     np.testing.assert_array_equal(out["places"], np.zeros((3, 2)))
     ends = np.stack([images[0, :12, :12], images[1, 24:, 24:]])
-    expected = to_numpy(model.encoder(ends))
+    expected = to_numpy(model._features(ends))
     np.testing.assert_allclose(out["others"][:2], expected, atol=1e-4)
+
+
+def test_windows_shrink_from_the_start_to_a_crop_while_training():
+    model = colocalizer(start=0.75, shrink_steps=4)
+    images = random(3, 36, 36, 1)
+    sides = []
+    for _ in range(6):
+        before = float(to_numpy(model(images)["side"]))
+        assert before == float(to_numpy(model(images, training=False)["side"]))
+        sides.append(float(to_numpy(model(images, training=True)["side"])))
+        assert sides[-1] == before
+    # 27 pixels, then 12, a constant factor a step.
+    expected = 27 * (12 / 27) ** (np.minimum(np.arange(6), 4) / 4)
+    np.testing.assert_allclose(sides, expected, rtol=1e-5)
+    # 26 bright pixels in the middle fill a window of 27, seen at 12 places.
+    model.steps.assign(0)
+    bright = np.zeros((1, 36, 36, 1), "float32")
+    bright[:, 5:31, 5:31] = 1
+    crop = to_numpy(model(bright)["crops"])
+    np.testing.assert_allclose(crop, 1, atol=1e-5)
 
 
 def test_only_the_localisation_network_learns():
@@ -419,25 +468,38 @@ def test_only_the_localisation_network_learns():
     assert names == {"localization", "place"}
 
 
-def test_training_makes_crops_alike():
-    """A bright pattern is all that the images share; it lies anywhere."""
-    generator = np.random.default_rng(0)
-    images = 0.1 * random(32, 36, 36, 1)
-    corners = generator.integers(4, 20, (32, 2))
+def bright_patches(count, generator):
+    """Return black canvases with a bright patch, and the patches' middles."""
+    images = np.zeros((count, 36, 36, 1), "float32")
+    corners = generator.integers(0, 25, (count, 2))
     for image, (x, y) in zip(images, corners, strict=True):
-        image[y : y + 12, x : x + 12] += np.eye(12)[..., None] + 0.2
-    model = colocalizer()
-    model.compile(keras.optimizers.Adam(3e-3))
-    noise = 2 * random(32, 2, seed=3) - 1
+        image[y : y + 12, x : x + 12] = 0.3
+    return images, (corners + 6) / 18 - 1
 
-    def loss():
-        out = model(images, noise=noise)
-        return float(to_numpy(model.compute_loss(y_pred=out)))
 
-    before = loss()
-    model.fit(images, epochs=15, batch_size=16, verbose=0)
-    assert loss() < before
-    assert to_numpy(model(images)["places"]).any()
+def test_training_finds_what_images_share():
+    """Windows of a crop's size would meet few patches, and nothing else."""
+    generator = np.random.default_rng(0)
+    images, _ = bright_patches(512, generator)
+    unseen, true = bright_patches(200, generator)
+    keras.utils.set_random_seed(0)
+    # An angle that says how bright a window is, wherever that is from.
+    encoder = keras.Sequential(
+        [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
+    )
+    model = CoLocalizer(encoder, crop=12, start=0.9, shrink_steps=160, seed=1)
+    model.build((None, 36, 36, 1))
+    encoder.layers[1].set_weights(
+        [np.array([[4.0, 0.0]]), np.array([0.0, 0.5])]
+    )
+    model.compile(keras.optimizers.Adam(1e-3, clipnorm=1.0))
+    model.fit(images, epochs=14, batch_size=32, verbose=0)
+    assert float(to_numpy(model.steps.value)) == 14 * 512 / 32
+    out = to_numpy(model(unseen))
+    found = out["places"]
+    assert out["side"] == pytest.approx(12)
+    near = np.abs(found - true).max(axis=-1) < 4 / 18  # 4 pixels
+    assert near.mean() > 0.8
 
 
 @pytest.mark.parametrize(
@@ -445,6 +507,9 @@ def test_training_makes_crops_alike():
     [
         (lambda: colocalizer(crop=0), "crop.*at least 1"),
         (lambda: colocalizer(margin=0), "margin"),
+        (lambda: colocalizer(start=0), "start.*positive"),
+        (lambda: colocalizer(start=1.5), "start of at most 1.*1.5"),
+        (lambda: colocalizer(shrink_steps=-3), "shrink_steps.*-3"),
         (lambda: colocalizer(side=30, crop=40), "at least 40x40.*30x30"),
     ],
 )

@@ -185,10 +185,30 @@ def test_a_missing_class_is_named(digits, monkeypatch):
         warped_digits.colocalization_set(settings(), some, 7)
 
 
+def test_windows_hold_their_digits():
+    """A digit of one bright pixel a corner of its margin of two pixels."""
+    digits = np.zeros((400, 28, 28, 1), "float32")
+    digits[:, 2:26, 2:26] = 1
+    found = warped_digits.windows_on_canvases(
+        digits, np.random.default_rng(0), pieces=0
+    )
+    assert found.shape == digits.shape and found.dtype == "float32"
+    # The whole of it, however large the window is: 24 to 8 pixels a side.
+    sides = np.sqrt(found.sum(axis=(1, 2, 3)))
+    assert 7 < sides.min() < 9 and 22 < sides.max() < 25
+    wide = found[sides < 12]
+    middles = [np.argwhere(image[..., 0]).mean(axis=0) for image in wide]
+    assert np.std(middles) > 3
+    again = warped_digits.windows_on_canvases(
+        digits, np.random.default_rng(1), pieces=0
+    )
+    assert np.any(found != again)
+
+
 def test_colocalization_finds_its_images_and_trains(digits):
     given = settings(
-        colocalization_images=10, colocalization_epochs=1, parameters=70_000,
-        filters=4,
+        colocalization_images=10, colocalization_epochs=1, encoder_epochs=1,
+        colocalization_batch=32, parameters=70_000, filters=4,
     )  # fmt: skip
     images, middles = warped_digits.colocalization_set(
         given, digits.train, 3, pieces=4
@@ -201,19 +221,30 @@ def test_colocalization_finds_its_images_and_trains(digits):
     mass = plain / plain.sum(axis=(1, 2, 3), keepdims=True)
     centre = (mass * grid).sum(axis=(1, 2))
     assert np.abs(centre - same).max() < 0.1
-    classifier = warped_digits.train(given, digits, "r", "cnn").model
+    classifier = warped_digits.train_encoder(given, digits).model
     encoder = warped_digits.encoder_of(classifier)
     crops = plain[:, :28, :28]
-    logits = classifier.classifier.layers[-1](encoder(crops))
+    hidden, last = classifier.classifier.layers[-2:]
     np.testing.assert_allclose(
-        to_numpy(logits), to_numpy(classifier(crops)), atol=1e-5
+        to_numpy(last(hidden(encoder(crops)))),
+        to_numpy(classifier(crops)),
+        atol=1e-5,
     )
-    found = warped_digits.colocalize(given, digits, encoder, images, "3")
+    found = warped_digits.colocalize(given, digits, encoder, 3, pieces=4)
     assert isinstance(found.model, CoLocalizer)
-    assert to_numpy(found.model(images)["places"]).shape == (10, 2)
-    transformed = warped_digits.train(given, digits, "r", "st-cnn-aff").model
+    # Windows have their final size when the training ends.
+    assert float(to_numpy(found.model.side(84, 84))) == pytest.approx(28)
+    places = warped_digits.locate(found.model, images, batch_size=4)
+    np.testing.assert_allclose(
+        places, to_numpy(found.model(images)["places"]), atol=1e-5
+    )
+    transformed = warped_digits.build(given, "r", "st-cnn-aff", (28, 28, 1), 1)
     with pytest.raises(ValueError, match="without a transformer"):
         warped_digits.encoder_of(transformed)
+    with pytest.raises(ValueError, match="expected a CNN.*'fcn'"):
+        warped_digits.encoder_of(
+            warped_digits.build(given, "r", "fcn", (28, 28, 1), 1)
+        )
 
 
 def test_overlap_of_boxes():
@@ -230,6 +261,8 @@ def test_bad_input_is_named(digits):
     model = warped_digits.build(settings(), "r", "fcn", (28, 28, 1), 1)
     with pytest.raises(ValueError, match="task to be one of r, rts.*'x'"):
         warped_digits.task_of("x")
+    with pytest.raises(ValueError, match="name of a model.*'st-fcn-turn'"):
+        warped_digits.train(settings(), digits, "r", "st-fcn-turn")
     with pytest.raises(ValueError, match="copies of at least 1.*0"):
         warped_digits.held_out(settings(), digits.test, "r", 0)
     with pytest.raises(ValueError, match="20 images and 3 labels"):
