@@ -7,6 +7,7 @@ model, so figures can be drawn in widgets, tests and reports alike.
 
 from attnlib.figures.animation import animation, glimpse_animation
 from attnlib.figures.attention import attention_heatmap, attention_heatmaps
+from attnlib.figures.captions import words_over_regions
 from attnlib.figures.curves import (
     accuracy_by_length,
     bar_chart,
@@ -91,4 +92,5 @@ __all__ = [
     "transformer_triplets",
     "transformer_view",
     "use_style",
+    "words_over_regions",
 ]

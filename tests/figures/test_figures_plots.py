@@ -75,6 +75,9 @@ DRAWINGS = {
     "transformer_triplets": lambda: figures.transformer_triplets(
         [IMAGE] * 3, [GRID] * 3, [IMAGE] * 3, ["a", "b", "c"], "t"
     ),
+    "words_over_regions": lambda: figures.words_over_regions(
+        IMAGE, ["a", "red"], np.eye(4)[:2], "t"
+    ),
     "located_boxes": lambda: figures.located_boxes(
         [IMAGE] * 3, PATH, -PATH, 0.3, ["a", "b", "c"], "t"
     ),
@@ -247,6 +250,16 @@ NAN = np.array([[np.nan, 1.0]])
          "as many"),
         (lambda: figures.tradeoff({}, "x", "y", "t"), "no series"),
         (lambda: figures.image_grid([]), "empty"),
+        (
+            lambda: figures.words_over_regions(IMAGE, ["a"], np.eye(4)),
+            "of each word .1.",
+        ),
+        (
+            lambda: figures.words_over_regions(
+                IMAGE, ["a"], np.ones((1, 3)), rows=2
+            ),
+            "whole rows of cells .2.",
+        ),
         (lambda: figures.image_grid([IMAGE], ["a", "b"]), "one title"),
         (lambda: style.as_array("x", [], 1), "empty"),
     ],

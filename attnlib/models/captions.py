@@ -1,0 +1,484 @@
+"""The captioning experiment of notebooks 03 to 05: data, recipe, scores."""
+
+import dataclasses
+import hashlib
+
+import keras
+import numpy as np
+
+from attnlib import caption_scores, datasets, text
+from attnlib.datasets import digit_scenes
+from attnlib.models import show_and_tell, show_attend_tell
+from attnlib.models.glimpse_data import unit
+from attnlib.models.provenance import Provenance
+from attnlib.models.show_and_tell import ShowAndTell
+from attnlib.models.show_attend_tell import ShowAttendTell
+from attnlib.models.translation import validate
+from attnlib.training import Batches, train_or_load
+
+# Longer captions, 1 % of Flickr8k's, would double a bucket's width.
+_LONGEST = 24
+# Images that are looked at together.
+_TOGETHER = 200
+
+# What each kind of model changes.
+KINDS = {
+    "nic": {},
+    "nic-every-step": {"every_step": True},
+    "soft": {},
+    "soft-no-penalty": {"penalty_weight": 0.0},
+    "soft-no-gate": {"gated": False},
+    "hard": {"attention": "hard"},
+    "hard-no-baseline": {"attention": "hard", "baseline": False},
+}
+
+# Words that only hold a caption together; those of relations are not among
+# them, since which one is right depends on the image.
+FUNCTION_WORDS = frozenset(
+    "a an and here in is it its of only shows than the there to with".split()
+)
+
+_RECIPE = (
+    "side grid filters embedding_size units dropout label_smoothing "
+    "captions_each batch_size learning_rate warmup_steps buckets"
+).split()
+_ATTENTION = "attention_units penalty_weight penalty_target".split()
+_POLICY = "attention_units reward_weight entropy_weight".split()
+
+
+@dataclasses.dataclass(frozen=True)
+class Task(Provenance):
+    """Images with captions, and the vocabulary of the captions.
+
+    Attributes:
+        train: Dict of `images`, bytes (N, side, side, 3), and `captions`, for
+            each image a list of five str; scenes of digits also have what
+            `datasets.load` gives for them.
+        validation: Likewise.
+        test: Likewise.
+        vocabulary: A `text.WordVocabulary`.
+        side: Height and width of the images in pixels.
+        digest: Digest of the data.
+        description: What the data is, in words.
+        name: The data set's name.
+    """
+
+    train: dict
+    validation: dict
+    test: dict
+    vocabulary: object
+    side: int
+    digest: str
+    description: str
+    name: str
+
+    @property
+    def knows_boxes(self) -> bool:
+        """Return whether it is known where what a word names is."""
+        return "boxes" in self.test
+
+
+def load_task(settings) -> Task:
+    """Load images, captions and vocabulary.
+
+    Args:
+        settings: A `profiles.Captions`.
+
+    Returns:
+        A `Task`. Captions are in lower case, without punctuation.
+    """
+    name, parts, plan = settings.dataset, {}, []
+    for split in ("train", "validation", "test"):
+        options = {"size": settings.side}
+        if name == "digit_scenes":
+            few = settings.held_out
+            options = {
+                "side": settings.side,
+                "most": settings.digits,
+                "count": settings.examples if split == "train" else few,
+            }
+        parts[split] = datasets.load(name, split, **options)
+        plan.append(options)
+    for part in parts.values():
+        part["captions"] = [
+            [" ".join(caption_scores.tokenize(line)) for line in lines]
+            for lines in part["captions"]
+        ]
+    # Options say how the data are made, which the digest then need not do.
+    digest = f"{datasets.digest(name)} {plan}"
+    vocabulary = text.WordVocabulary(
+        (line for lines in parts["train"]["captions"] for line in lines),
+        settings.min_count,
+    )
+    count = len(parts["train"]["images"])
+    return Task(
+        **parts,
+        vocabulary=vocabulary,
+        side=settings.side,
+        digest=hashlib.sha256(digest.encode()).hexdigest()[:16],
+        description=(
+            f"{name}, {count} training images of {settings.side}x"
+            f"{settings.side} with {settings.captions_each} captions each, "
+            f"{len(vocabulary)} words"
+        ),
+        name=name,
+    )
+
+
+def build_encoder(side, grid, filters):
+    """Return a small CNN from images (B, side, side, 3) to (B, g, g, D).
+
+    Args:
+        side: Height and width of the images.
+        grid: Height and width g of the annotations, `side` halved some times.
+        filters: Width of the first layer; it doubles twice, to D.
+
+    Raises:
+        ValueError: Halving `side` does not lead to `grid`.
+    """
+    halvings = int(np.log2(max(1, side // grid)))
+    if halvings < 1 or grid * 2**halvings != side:
+        raise ValueError(
+            "expected side to be grid, doubled at least once. Received: side "
+            f"{side}, grid {grid}"
+        )
+    layers = [keras.Input((side, side, 3))]
+    for stage in range(halvings + 1):
+        # The last one widens what a place sees, at the size of the grid.
+        layers += [
+            keras.layers.Conv2D(
+                filters * 2 ** min(stage, 2),
+                3 if stage else 5,
+                strides=1 if stage == halvings else 2,
+                padding="same",
+                use_bias=False,
+            ),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+        ]
+    return keras.Sequential(layers, name="encoder")
+
+
+def build(settings, task, kind, steps):
+    """Return a compiled model for a task.
+
+    Args:
+        settings: A `profiles.Captions`.
+        task: A `Task`.
+        kind: One of `KINDS`.
+        steps: Number of updates that the learning rate decays over.
+    """
+    encoder = build_encoder(task.side, settings.grid, settings.filters)
+    options = {
+        "target_size": len(task.vocabulary),
+        "embedding_size": settings.embedding_size,
+        "units": settings.units,
+        "encoder": encoder,
+        "dropout": settings.dropout,
+        "label_smoothing": settings.label_smoothing,
+        "seed": settings.seed,
+    }
+    if kind.startswith("nic"):
+        model = ShowAndTell(**{**options, **KINDS[kind]})
+    else:
+        options.update(
+            attention_units=settings.attention_units,
+            penalty_weight=settings.penalty_weight,
+            penalty_target=settings.penalty_target or "mean",
+            reward_weight=settings.reward_weight,
+            entropy_weight=settings.entropy_weight,
+        )
+        model = ShowAttendTell(**{**options, **KINDS[kind]})
+    model.build((None, task.side, task.side, 3))
+    warmup = min(settings.warmup_steps, max(1, steps // 10))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        max(1, steps - warmup),
+        warmup_target=settings.learning_rate,
+        warmup_steps=warmup,
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0)
+    )
+    return model
+
+
+def groups(task, split, each, buckets=1, longest=None):
+    """Return pairs of an image's number and a caption, by length.
+
+    Args:
+        task: A `Task`.
+        split: `"train"`, `"validation"` or `"test"`.
+        each: Captions of each image, the first ones.
+        buckets: Number of groups of about equal size.
+        longest: Captions of more words, END included, are left out.
+
+    Returns:
+        A list of `(x, y)` as of `text.length_buckets`, with `source` (N, 1),
+        the numbers of the images.
+    """
+    lines = getattr(task, split)["captions"]
+    pairs = [
+        ([i], task.vocabulary.encode(line))
+        for i, several in enumerate(lines)
+        for line in several[:each]
+    ]
+    return text.length_buckets(*zip(*pairs, strict=True), buckets, longest)
+
+
+def train(settings, task, kind):
+    """Train a model, or load the one that was trained.
+
+    Args:
+        settings: A `profiles.Captions`.
+        task: A `Task`.
+        kind: One of `KINDS`.
+
+    Returns:
+        An `attnlib.training.Training`. Its history has `val_nll`, nats per
+        word of the first caption of each validation image.
+
+    Raises:
+        ValueError: There is no such kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(
+            f"expected kind to be one of {', '.join(KINDS)}. Received: {kind!r}"
+        )
+    images = task.train["images"]
+
+    def look_up(x, y, _):
+        return {**x, "source": unit(images[x["source"][:, 0]])}, y
+
+    batches = Batches(
+        groups(
+            task, "train", settings.captions_each, settings.buckets, _LONGEST
+        ),
+        settings.batch_size,
+        settings.seed,
+        look_up,
+    )
+    steps = settings.epochs * len(batches.epoch(0))
+    held_out = [
+        ({**x, "source": unit(task.validation["images"][x["source"][:, 0]])}, y)
+        for x, y in groups(task, "validation", 1)
+    ]
+    attends, hard = not kind.startswith("nic"), kind.startswith("hard")
+    keys = [*_RECIPE, *((_POLICY if hard else _ATTENTION) if attends else ())]
+    config = {key: getattr(settings, key) for key in keys}
+    config["vocabulary"] = task.vocabulary.digest
+    module = show_attend_tell if attends else show_and_tell
+    return train_or_load(
+        lambda: build(settings, task, kind, steps),
+        batches,
+        name=kind,
+        config=config,
+        epochs=settings.epochs,
+        data_digest=task.digest,
+        seed=settings.seed,
+        version=module.VERSION,
+        validation=lambda model: validate(model, held_out),
+    )
+
+
+def train_all(settings, task) -> dict:
+    """Train, or load, every model of a profile.
+
+    Args:
+        settings: A `profiles.Captions`.
+        task: A `Task`.
+
+    Returns:
+        Dict from the names in `settings.models` to `training.Training`.
+    """
+    return {kind: train(settings, task, kind) for kind in settings.models}
+
+
+def describe(task, hypotheses) -> list:
+    """Return the captions of some `decoding.Hypothesis` as a list of str."""
+    return [task.vocabulary.decode(found.tokens) for found in hypotheses]
+
+
+def grade(task, captions, split="test") -> dict:
+    """Score captions against all of an image's references.
+
+    Args:
+        task: A `Task`.
+        captions: One str for each image of the split.
+        split: `"train"`, `"validation"` or `"test"`.
+
+    Returns:
+        A dict: `bleu`, a list of BLEU-1 to BLEU-4 without brevity penalty,
+        as the paper has it, from 0 to 100; `bleu_with_penalty`; `cider`, from
+        0 to 10; `meteor` or None; `exact`, the percentage of captions that are
+        one of the references; `signature`, sacreBLEU's.
+    """
+    references = getattr(task, split)["captions"]
+    found = caption_scores.score(captions, references)
+    exact = [
+        line in several
+        for line, several in zip(captions, references, strict=True)
+    ]
+    return {
+        "bleu": found["without_penalty"],
+        "bleu_with_penalty": found["with_penalty"],
+        "cider": found["cider"],
+        "meteor": found["meteor"],
+        "exact": 100 * float(np.mean(exact)),
+        "signature": found["signature"],
+    }
+
+
+def follow(model, task, captions, split="test") -> list:
+    """Let a model write given captions, and note where it looked.
+
+    Args:
+        model: A `ShowAttendTell`.
+        task: A `Task`.
+        captions: One str for each of the first images of the split.
+        split: `"train"`, `"validation"` or `"test"`.
+
+    Returns:
+        A list with `(weights, gates)` for each caption of T words: arrays
+        (T, L) and (T,).
+    """
+    ids = [task.vocabulary.encode(line) for line in captions]
+    previous = text.pad([[text.START, *line[:-1]] for line in ids])
+    images = getattr(task, split)["images"][: len(ids)]
+    found = []
+    for start in range(0, len(ids), _TOGETHER):
+        rows = slice(start, start + _TOGETHER)
+        out = model.force(
+            {"source": unit(images[rows]), "target": previous[rows]}
+        )
+        weights, gates = (
+            keras.ops.convert_to_numpy(out[key]) for key in ("weights", "gates")
+        )
+        found += [
+            (weights[i, : len(line)], gates[i, : len(line)])
+            for i, line in enumerate(ids[rows])
+        ]
+    return found
+
+
+def localize(model, task, grid, split="test") -> dict:
+    """Measure how much attention is on the digit that a word names.
+
+    The model writes the first reference of each scene.
+
+    Args:
+        model: A `ShowAttendTell`.
+        task: A `Task` of scenes.
+        grid: Rows and columns of the annotations.
+        split: `"train"`, `"validation"` or `"test"`.
+
+    Returns:
+        What `digit_scenes.attention_mass` returns, and `gain`, the mean mass
+        over the mean chance.
+    """
+    data = getattr(task, split)
+    lines = [several[0] for several in data["captions"]]
+    weights = [weights for weights, _ in follow(model, task, lines, split)]
+    found = digit_scenes.attention_mass(
+        weights,
+        data["boxes"],
+        [about[0] for about in data["objects"]],
+        grid,
+        task.side,
+    )
+    return {**found, "gain": found["mass"].mean() / found["chance"].mean()}
+
+
+def gate_by_word(model, task, split="test") -> dict:
+    """Return the gate before each word of the first references.
+
+    Args:
+        model: A `ShowAttendTell`.
+        task: A `Task`.
+        split: `"train"`, `"validation"` or `"test"`.
+
+    Returns:
+        Dict from every word that occurs to an array of gates.
+    """
+    lines = [several[0] for several in getattr(task, split)["captions"]]
+    found = {}
+    for line, (_, gates) in zip(
+        lines, follow(model, task, lines, split), strict=True
+    ):
+        for word, gate in zip(line.split(), gates, strict=True):
+            found.setdefault(word, []).append(gate)
+    return {word: np.array(found[word]) for word in sorted(found)}
+
+
+def compare_gates(gates) -> dict:
+    """Return the mean gate of function words and of all other words.
+
+    Args:
+        gates: From `gate_by_word`.
+
+    Returns:
+        Dict of `function` and `content`.
+    """
+    kinds = {"function": [], "content": []}
+    for word, values in gates.items():
+        kind = "function" if word in FUNCTION_WORDS else "content"
+        kinds[kind].append(values)
+    return {
+        kind: float(np.concatenate(values).mean())
+        for kind, values in kinds.items()
+    }
+
+
+def gradients(function, *values) -> list:
+    """Return the derivatives of a number, by the backend's own backpropagation.
+
+    Plain Keras on every backend: the values are weights, and one step of
+    gradient descent with a rate of 1 moves them by minus their gradient.
+
+    Args:
+        function: A function of tensors that returns one number.
+        *values: float32 arrays.
+
+    Returns:
+        A list of arrays, one for each of the values.
+
+    Example:
+
+    >>> import numpy as np
+    >>> (slope,) = gradients(lambda x: x * x, np.float32(3))
+    >>> round(float(slope), 4)
+    6.0
+    """
+    model = _Number(function, values)
+    # Compiled, TensorFlow reads a weight again after its own step.
+    model.compile(keras.optimizers.SGD(1.0), run_eagerly=True)
+    model.train_on_batch(np.zeros((1, 1), "float32"), np.zeros((1, 1)))
+    return [
+        np.asarray(value, "float32") - keras.ops.convert_to_numpy(weight)
+        for value, weight in zip(values, model.points, strict=True)
+    ]
+
+
+class _Number(keras.Model):
+    """A function of its own weights, as a loss."""
+
+    def __init__(self, function, values):
+        # TensorFlow's names must not start as this class's does.
+        super().__init__(name="number")
+        self.function = function
+        self.points = []
+        for value in values:
+            weight = self.add_weight(shape=np.shape(value))
+            weight.assign(value)
+            self.points.append(weight)
+        self.built = True
+
+    def call(self, inputs):
+        return self.function(
+            *(keras.ops.convert_to_tensor(p) for p in self.points)
+        )
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        return keras.ops.sum(y_pred)

@@ -1,0 +1,220 @@
+"""The captioning experiment: data, recipe and scores, on tiny sizes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from keras import ops
+
+from attnlib import profiles, text
+from attnlib.models import captions
+from attnlib.models.decoding import Decoder
+
+
+@pytest.fixture(autouse=True)
+def _headless(monkeypatch, tmp_path):
+    monkeypatch.setenv("ATTNLIB_HEADLESS", "1")
+    monkeypatch.setenv("ATTNLIB_CACHE", str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return profiles.Captions(
+        *("04", "smoke", 0, None),
+        examples=40,
+        held_out=8,
+        filters=4,
+        embedding_size=8,
+        units=8,
+        attention_units=8,
+        batch_size=16,
+        buckets=1,
+        epochs=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def task(tiny):
+    return captions.load_task(tiny)
+
+
+@pytest.fixture(scope="module")
+def soft(tiny, task):
+    return captions.build(tiny, task, "soft", 10)
+
+
+def test_task_has_scenes_and_their_words(task, tiny):
+    assert len(task.train["images"]) == 40 and len(task.test["images"]) == 8
+    assert task.knows_boxes and "40 training images" in task.description
+    words = {w for ls in task.train["captions"] for s in ls for w in s.split()}
+    assert set(task.vocabulary.words[text.END + 1 :]) == words
+    assert task.record["name"] == "digit_scenes"
+
+
+def test_digest_says_which_data(task, tiny):
+    assert captions.load_task(tiny).digest == task.digest
+    other = dataclasses.replace(tiny, digits=3)
+    assert captions.load_task(other).digest != task.digest
+
+
+def test_function_words_name_nothing(task):
+    for several, objects in zip(
+        task.train["captions"], task.train["objects"], strict=True
+    ):
+        for line, about in zip(several, objects, strict=True):
+            named = {
+                word
+                for word, thing in zip(line.split(), about, strict=True)
+                if thing >= 0
+            }
+            assert not named & captions.FUNCTION_WORDS
+
+
+def test_groups_hold_every_caption_once(task):
+    found = captions.groups(task, "train", each=3, buckets=2)
+    assert len(found) == 2
+    seen = set()
+    for x, y in found:
+        assert (x["target"][:, 0] == text.START).all()
+        np.testing.assert_array_equal(
+            np.where(y[:, :-1] == text.END, 0, y[:, :-1]), x["target"][:, 1:]
+        )
+        for number, row in zip(x["source"][:, 0], y, strict=True):
+            line = task.vocabulary.decode(row)
+            assert line in task.train["captions"][number][:3]
+            seen.add((int(number), line))
+    assert len(seen) == len(
+        {(i, s) for i, ls in enumerate(task.train["captions"]) for s in ls[:3]}
+    )
+    short = captions.groups(task, "train", each=3, longest=9)
+    assert max(y.shape[1] for _, y in short) <= 9
+
+
+@pytest.mark.parametrize(("side", "grid"), [(56, 7), (28, 14)])
+def test_encoder_ends_in_the_grid(side, grid):
+    encoder = captions.build_encoder(side, grid, 4)
+    assert encoder.output_shape[1:3] == (grid, grid)
+
+
+@pytest.mark.parametrize(("side", "grid"), [(7, 7), (56, 9), (3, 7)])
+def test_grid_must_be_the_side_halved(side, grid):
+    with pytest.raises(ValueError, match="side to be grid.*Received"):
+        captions.build_encoder(side, grid, 4)
+
+
+def test_kinds_differ_in_what_they_say(tiny, task):
+    models = {k: captions.build(tiny, task, k, 10) for k in captions.KINDS}
+    assert not models["nic"].every_step and models["nic-every-step"].every_step
+    assert models["soft"].penalty_weight == tiny.penalty_weight > 0
+    assert models["soft"].penalty_target == "mean"
+    assert models["soft-no-penalty"].penalty_weight == 0
+    assert not models["soft-no-gate"].gated
+    assert models["hard"].is_hard and models["hard"].use_baseline
+    assert not models["hard-no-baseline"].use_baseline
+    with pytest.raises(ValueError, match="kind to be one of nic.*'nick'"):
+        captions.train(tiny, task, "nick")
+
+
+@pytest.mark.parametrize("kind", ["nic", "soft", "hard"])
+def test_trains_and_loads(tiny, task, kind):
+    trained = captions.train(tiny, task, kind)
+    assert not trained.loaded and np.isfinite(trained.history["val_nll"]).all()
+    again = captions.train(tiny, task, kind)
+    assert again.loaded and again.history == trained.history
+
+
+def test_a_batch_has_the_images_of_its_captions(tiny, task, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        captions,
+        "train_or_load",
+        lambda build, batches, **_: seen.append(batches),
+    )
+    captions.train(tiny, task, "soft")
+    (batches,) = seen
+    x, y = batches.epoch(0)[0]
+    assert x["source"].dtype == "float32" and x["source"].max() <= 1
+    whole = np.round(x["source"] * 255).astype("uint8")
+    for image, row in zip(whole, y, strict=True):
+        (number,) = np.flatnonzero(
+            (task.train["images"] == image).all(axis=(1, 2, 3))
+        )
+        line = task.vocabulary.decode(row)
+        assert line in task.train["captions"][number]
+
+
+def test_one_batch_can_be_learned_by_heart(tiny, task):
+    settings = dataclasses.replace(
+        tiny, units=48, filters=8, learning_rate=1e-2, penalty_weight=0.0
+    )
+    model = captions.build(settings, task, "soft", 200)
+    ((x, y),) = captions.groups(task, "train", 1)
+    x = {
+        "source": captions.unit(task.train["images"][x["source"][:16, 0]]),
+        "target": x["target"][:16],
+    }
+    losses = [
+        model.train_on_batch(x, y[:16], return_dict=True)["loss"]
+        for _ in range(150)
+    ]
+    assert losses[0] > 3 and losses[-1] < 0.2
+
+
+def test_references_are_perfect_and_others_are_not(task):
+    best = [several[0] for several in task.test["captions"]]
+    grade = captions.grade(task, best)
+    np.testing.assert_allclose(grade["bleu"], 100)
+    assert grade["exact"] == 100 and grade["cider"] > 2
+    worse = captions.grade(task, best[1:] + best[:1])
+    assert worse["bleu"][3] < 100 and worse["exact"] < 100
+
+
+def test_describes_every_image(task, soft):
+    found = Decoder(soft).greedy(captions.unit(task.test["images"]), 5)
+    lines = captions.describe(task, found)
+    assert len(lines) == 8 and all(isinstance(line, str) for line in lines)
+
+
+def test_follow_is_the_search_s_own_attention(task, soft):
+    found = Decoder(soft).greedy(captions.unit(task.test["images"]), 5)
+    lines = captions.describe(task, found)
+    for (weights, gates), one in zip(
+        captions.follow(soft, task, lines), found, strict=True
+    ):
+        count = len(one.tokens)
+        assert weights.shape == (count, 49) and gates.shape == (count,)
+        np.testing.assert_allclose(weights, one.weights[:count], atol=1e-5)
+
+
+def test_uniform_attention_finds_nothing_more_than_chance(task, tiny):
+    model = captions.build(tiny, task, "soft", 10)
+    weight = model.align.score_vector
+    weight.assign(0 * weight)
+    found = captions.localize(model, task, tiny.grid)
+    np.testing.assert_allclose(found["mass"], found["chance"], rtol=1e-4)
+    assert found["gain"] == pytest.approx(1, rel=1e-4)
+
+
+def test_gates_are_sorted_by_word(task, soft):
+    gates = captions.gate_by_word(soft, task)
+    words = [w for ls in task.test["captions"] for w in ls[0].split()]
+    assert {w: len(v) for w, v in gates.items()} == {
+        w: words.count(w) for w in set(words)
+    }
+    means = captions.compare_gates(
+        {"a": np.array([0.1, 0.3]), "red": np.array([0.9])}
+    )
+    assert means == pytest.approx({"function": 0.2, "content": 0.9})
+
+
+def test_gradients_are_those_of_a_softmax():
+    scores = np.array([2, 1, 0, -1], "float32")
+    values = np.array([1, 3, -2, 0.5], "float32")
+
+    def mean(scores, values):
+        return ops.sum(ops.softmax(scores) * values)
+
+    by_score, by_value = captions.gradients(mean, scores, values)
+    p = np.exp(scores) / np.exp(scores).sum()
+    np.testing.assert_allclose(by_value, p, atol=1e-6)
+    np.testing.assert_allclose(by_score, p * (values - p @ values), atol=1e-6)
