@@ -90,7 +90,8 @@ class Decoder:
         search); Wu et al. 2016, arXiv:1609.08144, section 7 (coverage).
         Differs from the papers in: the first does not give its length
         normalisation; 1 is the mean log-probability per word. The second
-        lets no place cost infinitely much; here 1e-6 is the least attention.
+        divides by ((5 + T) / 6)^a, and a place without any attention costs
+        infinitely much; here it counts as 1e-6.
     """
 
     def __init__(self, model):
@@ -123,7 +124,8 @@ class Decoder:
                 and its place in the list, not on its batch.
             temperature: What the log-probabilities are divided by before a
                 word is drawn, above 0. Towards 0 that is greedy search.
-            seed: An integer of 32 bits from 0 on.
+            seed: An integer of 32 bits from 0 on, or None for other draws at
+                every call.
             max_length: As in `beam`.
 
         Returns:
