@@ -4,6 +4,7 @@ import math
 from numbers import Real
 
 import keras
+import numpy as np
 from keras import ops
 
 from attnlib.ops import checks
@@ -19,7 +20,8 @@ def doubly_stochastic_penalty(weights, mask=None, target=1.0):
     Args:
         weights: Attention weights, shape (B, T, L).
         mask: Boolean tensor, shape (B, T), True = use the step, or None.
-        target: Attention that each place should get in total, a number.
+        target: Attention that each place should get in total, a number, or a
+            floating tensor, shape (B,), for one of each example.
 
     Returns:
         Penalties, shape (B,), in the dtype of `weights`.
@@ -40,16 +42,12 @@ def doubly_stochastic_penalty(weights, mask=None, target=1.0):
     """
     weights = checks.floating("weights", weights)
     checks.rank("weights", weights, 3)
-    real = isinstance(target, Real) and not isinstance(target, bool)
-    if not real or not math.isfinite(target):
-        raise ValueError(
-            f"expected target to be a finite number. Received: {target!r}"
-        )
+    target = _checked_target(target, weights)
     x = _at_least_float32(weights)
     if mask is not None:
         mask = _step_mask(mask, weights=weights)
         x = ops.where(mask[:, :, None], x, ops.zeros_like(x))
-    missing = float(target) - ops.sum(x, axis=1)  # (B, L)
+    missing = target - ops.sum(x, axis=1)  # (B, L)
     return ops.cast(ops.sum(ops.square(missing), axis=1), weights.dtype)
 
 
@@ -155,6 +153,24 @@ def kl_standard_normal(mean, log_std):
 
 def _at_least_float32(tensor):
     return ops.cast(tensor, checks.compute_dtype(tensor.dtype))
+
+
+def _checked_target(target, weights):
+    """Return a target of the penalty: a float, or a tensor (B, 1)."""
+    if isinstance(target, np.ndarray) or ops.is_tensor(target):
+        dtype = checks.compute_dtype(weights.dtype)
+        target = checks.floating("target", target, dtype)
+        checks.rank("target", target, 1)
+        checks.same(
+            "batch sizes", weights=weights.shape[0], target=target.shape[0]
+        )
+        return ops.expand_dims(target, 1)
+    real = isinstance(target, Real) and not isinstance(target, bool)
+    if not real or not math.isfinite(target):
+        raise ValueError(
+            f"expected target to be a finite number. Received: {target!r}"
+        )
+    return float(target)
 
 
 def _step_mask(mask, **tensor):

@@ -167,3 +167,34 @@ def variable_gradients(loss, variables):
         variable.path: np.asarray(to_numpy(gradient))
         for variable, gradient in zip(variables, found, strict=True)
     }
+
+
+def check_variable_gradients(loss, reference, variables, tolerance=2e-3):
+    """Compare gradients to variables with differences of a reference.
+
+    Each variable is moved in one random direction.
+
+    Args:
+        loss: Function without arguments, of the variables' present values.
+        reference: The same in float64 NumPy, of a dict from a variable's path
+            to its value.
+        variables: List of Keras variables.
+        tolerance: Largest error relative to the largest derivative.
+    """
+    found = variable_gradients(loss, variables)
+    values = {v.path: to_numpy(v.value).astype("float64") for v in variables}
+    random = np.random.default_rng(5)
+    pairs = {}
+    for path, value in values.items():
+        direction = random.normal(size=value.shape)
+        ends = [
+            reference({**values, path: value + step * direction})
+            for step in (1e-5, -1e-5)
+        ]
+        expected = (ends[0] - ends[1]) / 2e-5
+        pairs[path] = (np.sum(found[path] * direction), expected)
+    scale = max(abs(expected) for _, expected in pairs.values())
+    for path, (derivative, expected) in pairs.items():
+        np.testing.assert_allclose(
+            derivative / scale, expected / scale, atol=tolerance, err_msg=path
+        )

@@ -116,6 +116,20 @@ def penalty_reference(weights, mask=None, target=1.0):
     return ((target - weights.sum(1)) ** 2).sum(1)
 
 
+def test_penalty_takes_a_target_for_each_example():
+    weights, target = attention(3, 4, 5), np.array([0.2, 1.0, 0.6], "float32")
+    found = to_numpy(doubly_stochastic_penalty(weights, target=target))
+    expected = penalty_reference(weights, target=target[:, None])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for bad, message in (
+        (target[:2], "equal batch sizes"),
+        (target[:, None], "target to have rank 1"),
+        (np.array([1, 2, 3]), "target to be floating"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            doubly_stochastic_penalty(weights, target=bad)
+
+
 @pytest.mark.parametrize("target", [1.0, 0.25, 2, np.float32(0.5)])
 @pytest.mark.parametrize("lengths", [None, [4, 0, 2]])
 def test_penalty_equals_reference(target, lengths):

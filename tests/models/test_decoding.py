@@ -54,6 +54,43 @@ def forced(model, sources, translations):
     return log_probs, keras.ops.convert_to_numpy(weights)
 
 
+class Viewer(keras.Model):
+    """The least that a model for images needs: a nested state, attention."""
+
+    target_size = 7
+
+    def __init__(self):
+        super().__init__()
+        self.query = keras.layers.Dense(3)
+        self.output_layer = keras.layers.Dense(7)
+        self.query.build((None, 7))
+        self.output_layer.build((None, 10))
+        self.output_layer.set_weights(
+            [3 * w for w in self.output_layer.get_weights()]
+        )
+        self.built = True
+
+    def check_source(self, source):
+        return np.asarray(source, "float32")
+
+    def encode(self, source):
+        mean = keras.ops.mean(source, axis=1)
+        return (mean, {"last": mean}), {"places": [source], "on": mean > -9}
+
+    def step(self, state, words, memory):
+        state, other = state
+        (places,) = memory["places"]
+        word = keras.ops.one_hot(words, 7)
+        weights = keras.ops.softmax(
+            keras.ops.einsum("bld,bd->bl", places, self.query(word) + state)
+        )
+        seen = keras.ops.einsum("bld,bl->bd", places, weights)
+        seen = keras.ops.where(memory["on"], seen, 0.0)
+        state = keras.ops.tanh(state + seen)
+        inputs = keras.ops.concatenate([word, state + other["last"]], axis=-1)
+        return (state, {"last": seen}), self.output_layer(inputs), weights
+
+
 def total(log_probs, tokens):
     """Log-probability of the words and END, from one row of `forced`."""
     words = [*tokens, END]
@@ -131,6 +168,99 @@ def test_wide_beam_finds_the_best_of_all_translations(penalty, seed):
         assert scores[hypothesis.tokens] == pytest.approx(
             hypothesis.score, abs=1e-4
         )
+
+
+@pytest.mark.parametrize("beta", [0.3, 3.0])
+def test_coverage_ranks_all_translations(beta):
+    """Brute force, in a batch with a longer source: padding costs nothing."""
+    model = make(seed=1, target_size=6)
+    source, longest = [4, 6, 5], 3
+    every = [
+        tokens
+        for length in range(1, longest + 1)
+        for tokens in itertools.product(range(END + 1, 6), repeat=length)
+    ]
+    log_probs, weights = forced(model, [source] * len(every), every)
+    scores = {}
+    for tokens, row, paid in zip(every, log_probs, weights, strict=True):
+        covered = paid[: len(tokens) + 1].sum(axis=0)
+        scores[tokens] = total(row, tokens) / (len(tokens) + 1)
+        scores[tokens] += beta * np.log(np.minimum(covered, 1)).sum()
+    wanted = sorted(scores.values(), reverse=True)[:3]
+    found, _ = Decoder(model).beam(
+        [source, [4] * 7], 20, longest, num_best=3, coverage_penalty=beta
+    )
+    assert [h.score for h in found] == pytest.approx(wanted, abs=1e-4)
+    for hypothesis in found:
+        assert scores[hypothesis.tokens] == pytest.approx(
+            hypothesis.score, abs=1e-4
+        )
+
+
+def test_coverage_needs_attention():
+    with pytest.raises(ValueError, match="a model with attention"):
+        Decoder(make(False)).beam([[4]], 2, coverage_penalty=0.1)
+
+
+def test_low_temperature_is_greedy(decoder):
+    for temperature in (1e-3, 1e-40):
+        for best, drawn in zip(
+            decoder.greedy(SOURCES, 6),
+            decoder.sample(SOURCES, temperature, max_length=6),
+            strict=True,
+        ):
+            same(best, drawn)
+
+
+def test_high_temperature_is_uniform_and_the_seed_decides():
+    decoder = Decoder(make(target_size=6))
+    sources = [[4, 5]] * 600
+    found = decoder.sample(sources, 1e6, seed=3, max_length=1)
+    words = [hypothesis.tokens[0] for hypothesis in found]
+    # Never END first; 4 and 5 equally often, to 4 standard deviations.
+    assert set(words) == {4, 5}
+    assert abs(words.count(4) - 300) < 50
+    again = decoder.sample(sources[:40], 1e6, seed=3, max_length=1)
+    assert [h.tokens[0] for h in again] == words[:40]
+    other = decoder.sample(sources[:40], 1e6, seed=4, max_length=1)
+    assert [h.tokens[0] for h in other] != words[:40]
+
+
+def test_samples_follow_the_models_distribution():
+    model = make(target_size=6, scale=2.0)
+    source = [4, 5]
+    found = Decoder(model).sample([source] * 600, 1.0, max_length=2)
+    log_probs, _ = forced(model, [source], [[4]])
+    first = np.exp(log_probs[0, 0, 4:])
+    share = np.mean([h.tokens[0] == 4 for h in found])
+    assert share == pytest.approx(first[0] / first.sum(), abs=0.09)
+    for hypothesis in found[:5]:
+        log_probs, weights = forced(model, [source], [hypothesis.tokens])
+        log_prob = total(log_probs[0], hypothesis.tokens)
+        assert hypothesis.log_prob == pytest.approx(log_prob, abs=1e-4)
+        np.testing.assert_allclose(
+            hypothesis.weights,
+            weights[0, : len(hypothesis.tokens) + 1],
+            atol=1e-5,
+        )
+
+
+def test_images_and_nested_states():
+    decoder = Decoder(Viewer())
+    images = np.random.default_rng(0).normal(size=(3, 4, 3))
+    greedy = decoder.greedy(images, 5)
+    for image, best, (only,) in zip(
+        images, greedy, decoder.beam(list(images), 1, 5), strict=True
+    ):
+        same(best, only)
+        (alone,) = decoder.greedy([image], 5)
+        same(best, alone)
+        assert best.weights.shape == (len(best.tokens) + 1, 4)
+        np.testing.assert_allclose(best.weights.sum(axis=1), 1, atol=1e-5)
+    for found in decoder.beam(images, 3, 5, 3, coverage_penalty=0.1):
+        assert 1 <= len(found) <= 3
+    with pytest.raises(ValueError, match="sources of one shape"):
+        decoder.greedy([images[0], images[1, :2]])
 
 
 def test_a_wider_beam_can_win_over_greedy():
@@ -248,8 +378,23 @@ def test_no_sentences(decoder):
         ([[4]], {"beam_size": 2, "num_best": 3}, "at most beam_size, 2"),
         ([[4]], {"length_penalty": -1.0}, "length_penalty of at least 0"),
         ([[4]], {"length_penalty": float("nan")}, "length_penalty"),
+        ([[4]], {"coverage_penalty": -1.0}, "coverage_penalty of at least 0"),
     ],
 )
 def test_bad_input_gets_one_clear_error(decoder, sources, options, message):
     with pytest.raises(ValueError, match=message):
         decoder.beam(sources, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0.0}, "temperature to be a positive number"),
+        ({"temperature": -1.0}, "temperature to be a positive number"),
+        ({"seed": -1}, "expected seed"),
+        ({"max_length": 0}, "max_length to be an integer"),
+    ],
+)
+def test_bad_sampling_gets_one_clear_error(decoder, options, message):
+    with pytest.raises(ValueError, match=message):
+        decoder.sample([[4]], **options)

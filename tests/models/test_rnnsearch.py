@@ -101,9 +101,15 @@ class Reference:
         for word in previous:
             context, alpha = self.context(h, state)
             inputs = self.target[word] @ kernel + bias + context @ c
+            before = state
             state = self.gru(self.model.decoder, state, inputs)
             out, bias_out = self._array(self.model.output_layer)
-            seen = np.concatenate([state, context, self.target[word]])
+            if self.model.readout_kind == "maxout":
+                seen = np.concatenate([before, context, self.target[word]])
+                pairs, bias_pairs = self._array(self.model.readout)
+                seen = (seen @ pairs + bias_pairs).reshape(-1, 2).max(axis=1)
+            else:
+                seen = np.concatenate([state, context, self.target[word]])
             logits.append(seen @ out + bias_out)
             alphas.append(alpha)
         return np.array(logits), np.array(alphas)
@@ -119,9 +125,16 @@ class Reference:
         return alpha @ h, alpha
 
 
-@pytest.mark.parametrize("attention", [True, False])
-def test_equals_the_papers_equations(attention):
-    model = make(attention)
+@pytest.mark.parametrize(
+    ("attention", "options"),
+    [
+        (True, {}),
+        (False, {}),
+        (True, {"readout": "maxout", "readout_units": 4}),
+    ],
+)
+def test_equals_the_papers_equations(attention, options):
+    model = make(attention, **options)
     random = np.random.default_rng(3)
     for layer in model.layers:
         if layer.weights:
@@ -233,6 +246,82 @@ def test_zero_score_vector_gives_uniform_weights():
         )
 
 
+def test_paper_init_starts_with_uniform_attention():
+    model = make(paper_init=True, readout="maxout", readout_units=40)
+    inputs, _ = batch()
+    weights = to_numpy(model.force(inputs)[1])
+    for row, length in enumerate((5, 3, 1)):
+        # A row of equals: exactly so, whatever the states are.
+        assert np.ptp(weights[row, :, :length]) == 0
+        np.testing.assert_allclose(weights[row, 0, :length], 1 / length)
+    w_a, u_a, v_a = model.align.get_weights()
+    assert not v_a.any()
+    for matrix, std in (
+        (w_a, 0.001),
+        (u_a, 0.001),
+        (model.output_layer.get_weights()[0], 0.01),
+        (model.readout.get_weights()[0], 0.01),
+        (model.source_embedding.get_weights()[0], 0.01),
+        (model.decoder.get_weights()[0], 0.01),
+    ):
+        assert matrix.std() == pytest.approx(std, rel=0.3)
+    assert not np.array_equal(w_a, u_a[:7])
+    for square in np.split(model.decoder.get_weights()[2], 2, axis=1):
+        np.testing.assert_allclose(square @ square.T, np.eye(7), atol=1e-5)
+
+
+def test_scheduled_sampling_of_none_is_teacher_forcing():
+    """At probability 0, and where no draw falls below the probability."""
+    plain = make(readout="maxout", readout_units=4)
+    model = make(readout="maxout", readout_units=4, scheduled_sampling=0.4)
+    model.set_weights(plain.get_weights())
+    inputs, _ = batch()
+    wanted = to_numpy(plain.force(inputs, training=True))
+    noise = np.full((BATCH, TARGET, 2), 0.4, "float32")
+    for found in (
+        model.force(inputs),
+        model.force(inputs, training=True, noise=noise),
+        plain.force(inputs, training=True, noise=0 * noise),
+    ):
+        for a, b in zip(to_numpy(found), wanted, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_scheduled_sampling_feeds_what_the_model_wrote():
+    """Own words step by step equal the same words given."""
+    model = make(scheduled_sampling=1.0)
+    inputs, _ = batch()
+    noise = np.random.default_rng(1).random((BATCH, TARGET, 2), "float32")
+    logits, weights = to_numpy(model.force(inputs, noise=noise))
+    fed = inputs["target"].copy()
+    for t in range(TARGET - 1):
+        shares = np.exp(logits[:, t].astype("float64"))
+        shares[:, [0, 1, START]] = 0.0
+        reached = shares.cumsum(axis=1) / shares.sum(axis=1, keepdims=True)
+        fed[:, t + 1] = (reached <= noise[:, t, 1:]).sum(axis=1)
+    assert (fed[:, 0] == START).all() and (fed != inputs["target"]).any()
+    again = to_numpy(model.force({**inputs, "target": fed}))
+    np.testing.assert_allclose(logits, again[0], atol=1e-5)
+    np.testing.assert_allclose(weights, again[1], atol=1e-5)
+
+
+def test_scheduled_sampling_trains_and_only_in_training():
+    model = make(scheduled_sampling=0.5, dropout=0.3, seed=1)
+    model.compile(optimizer=keras.optimizers.SGD(0.1))
+    inputs, following = batch()
+    logs = model.train_on_batch(inputs, following, return_dict=True)
+    assert np.isfinite(logs["loss"])
+    first, second = (
+        model.test_on_batch(inputs, following, return_dict=True)["loss"]
+        for _ in range(2)
+    )
+    assert first == second
+    first, second = to_numpy(
+        [model.force(inputs, training=True)[0] for _ in range(2)]
+    )
+    assert np.abs(first - second).max() > 1e-4
+
+
 @pytest.mark.parametrize("attention", [True, False])
 def test_overfits_one_batch(attention):
     model = make(attention, encoder_units=16, decoder_units=32)
@@ -246,12 +335,13 @@ def test_overfits_one_batch(attention):
     np.testing.assert_array_equal(predicted[real], following[real])
 
 
-def test_fits_batches_of_several_lengths():
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_fits_batches_of_several_lengths(share):
     """Length buckets: TensorFlow then knows no length while tracing."""
     inputs, following = batch()
     groups = [(inputs, following), padded(inputs, following)]
     data = Batches(groups, BATCH).epoch(0)
-    model = make()
+    model = make(scheduled_sampling=share)
     model.compile()
     logs = model.fit(data, verbose=0, shuffle=False).history
     assert len(data) == 2 and np.isfinite(logs["loss"][0])
@@ -292,6 +382,13 @@ def test_dropout_acts_in_training_only():
     [
         {"attention": True, "attention_units": 3},
         {"attention": False, "readout_units": 4},
+        {
+            "readout": "maxout",
+            "readout_units": 4,
+            "paper_init": True,
+            "scheduled_sampling": 0.2,
+            "seed": 3,
+        },
         {
             "target_size": WORDS,
             "tied": True,
@@ -341,6 +438,10 @@ def test_config_has_every_argument():
         ({"dropout": 1.0}, r"dropout in \[0, 1\)"),
         ({"dropout": -0.1}, r"dropout in \[0, 1\)"),
         ({"label_smoothing": 1.5}, r"label_smoothing in \[0, 1\)"),
+        ({"scheduled_sampling": 1.1}, r"scheduled_sampling in \[0, 1\]"),
+        ({"readout": "relu"}, "readout to be one of"),
+        ({"readout": "maxout"}, "expected readout_units with"),
+        ({"paper_init": 1}, "paper_init to be True or False"),
     ],
 )
 def test_bad_arguments_get_one_clear_error(options, message):
@@ -354,3 +455,13 @@ def test_inputs_of_wrong_rank_are_refused(name):
     inputs[name] = inputs[name][0]
     with pytest.raises(ValueError, match=name):
         make().force(inputs)
+
+
+def test_unknown_and_missing_words_are_refused():
+    inputs, _ = batch()
+    for target, message in (
+        (np.full((BATCH, 2), WORDS + 1), "ids from 0 to 12. Received: 13"),
+        (np.zeros((BATCH, 0), "int32"), "at least one word"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make().force({**inputs, "target": target})

@@ -6,7 +6,11 @@ import pytest
 from attnlib.models.catch import CatchAgent
 from attnlib.models.dram import DeepRecurrentAttention
 from attnlib.models.draw import DRAW
+from attnlib.models.encoder_decoder import RNNEncoderDecoder
 from attnlib.models.ram import RecurrentAttention
+from attnlib.models.rnnsearch import RNNSearch
+from attnlib.models.show_and_tell import ShowAndTell
+from attnlib.models.show_attend_tell import ShowAttendTell
 from attnlib.models.stn import CoLocalizer
 
 MODELS = {
@@ -16,7 +20,11 @@ MODELS = {
     ),
     "DRAW": lambda seed: DRAW(2, seed=seed),
     "DeepRecurrentAttention": DeepRecurrentAttention,
+    "RNNEncoderDecoder": lambda seed: RNNEncoderDecoder(9, 9, seed=seed),
+    "RNNSearch": lambda seed: RNNSearch(9, 9, seed=seed),
     "RecurrentAttention": RecurrentAttention,
+    "ShowAndTell": lambda seed: ShowAndTell(9, seed=seed),
+    "ShowAttendTell": lambda seed: ShowAttendTell(9, seed=seed),
 }
 
 

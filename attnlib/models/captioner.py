@@ -1,0 +1,142 @@
+"""What models that caption images share."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from attnlib.models.recurrent import LSTMKernels, RecurrentDecoder, check_target
+from attnlib.ops import checks
+
+
+class Captioner(RecurrentDecoder):
+    """Read an image's features and write about them with an LSTM.
+
+    Args:
+        target_size: Vocabulary of the captions, ids 0 (padding) to
+            `target_size - 1`.
+        embedding_size: Width M of the word embeddings.
+        units: Width U of the LSTM.
+        encoder: Keras model from images (B, H, W, C) to features; None where
+            features are given instead of images. Set its `trainable` to False
+            to keep it as it is.
+        **kwargs: Of `RecurrentDecoder`.
+    """
+
+    # Ranks that features may have.
+    feature_ranks = (3, 4)
+
+    def __init__(self, target_size, embedding_size, units, encoder, **kwargs):
+        super().__init__(target_size, embedding_size, **kwargs)
+        self.units = checks.positive_integer("units", units)
+        if encoder is not None and not isinstance(encoder, keras.layers.Layer):
+            raise ValueError(
+                "expected encoder to be a Keras model or None. Received: "
+                f"{type(encoder).__name__}"
+            )
+        self.encoder = encoder
+        self.target_embedding = self._embedding(
+            self.target_size, "target_embedding"
+        )
+        self.dropout = keras.layers.Dropout(self.dropout_rate)
+        self.decoder = LSTMKernels(self.units, name="decoder")
+        self.output_layer = keras.layers.Dense(self.target_size, name="output")
+
+    def _build_reader(self, inputs_shape):
+        """Build encoder, embedding and LSTM; return the features' (L, D).
+
+        Args:
+            inputs_shape: Shape of the sources, or dict with it as `source`.
+        """
+        known = isinstance(inputs_shape, dict)
+        shape = tuple(inputs_shape["source"] if known else inputs_shape)
+        self.source_shape = shape[1:]
+        if self.encoder is not None:
+            if not self.encoder.built:
+                self.encoder.build(shape)
+            shape = self.encoder.compute_output_shape(shape)
+        checks.shape_rank("features", shape, *self.feature_ranks)
+        if None in shape[1:]:
+            raise ValueError(
+                "expected features of a known grid and width. Received: shape "
+                f"{tuple(shape)}"
+            )
+        self.target_embedding.build((None, None))
+        self.decoder.build((None, None, self.embedding_size))
+        self.grid = (math.prod(shape[1:-1]), shape[-1])
+        return self.grid
+
+    def check_source(self, source):
+        """Return an image or its features, for `decoding.Decoder`.
+
+        Args:
+            source: Array of floats, of the shape that the model was built
+                for, without the batch.
+
+        Raises:
+            ValueError: It has another shape, or holds no floats.
+        """
+        source = np.asarray(source)
+        sizes = self.source_shape
+        fits = source.ndim == len(sizes) and all(
+            size in (None, given)
+            for size, given in zip(sizes, source.shape, strict=True)
+        )
+        if not fits or source.dtype.kind != "f":
+            raise ValueError(
+                f"expected sources of shape {sizes} and floats, as the model "
+                f"was built for. Received: shape {source.shape}, dtype "
+                f"{source.dtype}"
+            )
+        return source
+
+    def features(self, source, training=False):
+        """Return the features of L places of each image, (B, L, D).
+
+        Args:
+            source: Images, or features (B, h, w, D) or (B, L, D).
+            training: Whether the encoder is in training.
+
+        Raises:
+            ValueError: The grid or the width is not what the model was built
+                for, or the source holds no floats.
+        """
+        features = checks.floating("source", source, self.compute_dtype)
+        if self.encoder is not None:
+            features = self.encoder(features, training=training)
+            features = ops.cast(features, self.compute_dtype)
+        checks.rank("features", features, *self.feature_ranks)
+        sizes = tuple(features.shape[1:])
+        if None in sizes or (math.prod(sizes[:-1]), sizes[-1]) != self.grid:
+            raise ValueError(
+                f"expected features of {self.grid[0]} places and width "
+                f"{self.grid[1]}, as the model was built for. Received: shape "
+                f"{tuple(features.shape)}"
+            )
+        return ops.reshape(features, (-1, *self.grid))
+
+    def check_inputs(self, inputs):
+        """Check the given words; `features` checks the sources.
+
+        Raises:
+            ValueError: There is no word, or one that is unknown.
+        """
+        check_target(inputs["target"], self.target_size)
+
+    def get_config(self):
+        encoder = self.encoder
+        if encoder is not None:
+            encoder = keras.saving.serialize_keras_object(encoder)
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "encoder": encoder,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        encoder = config.get("encoder")
+        if isinstance(encoder, dict):
+            encoder = keras.saving.deserialize_keras_object(encoder)
+        return cls(**{**config, "encoder": encoder})
