@@ -229,11 +229,21 @@ class Decoder:
         """Take one step for N rows and look at the `width` best words.
 
         With `uniform` among the inputs, one word is drawn instead.
+
+        Raises:
+            ValueError: The model's probabilities are no numbers.
         """
         kind = (width, "uniform" in inputs)
         if kind not in self._steps:
             self._steps[kind] = _Step(self.model, width)
-        return self._steps[kind].predict_on_batch(inputs)
+        out = self._steps[kind].predict_on_batch(inputs)
+        # Without this a search would end with no sentence at all.
+        if np.isnan(out["end"]).any():
+            raise ValueError(
+                "expected probabilities of words from the model. Received: "
+                "NaN. Look for NaN or infinity in the sources and the weights"
+            )
+        return out
 
 
 class _Encoder(keras.Model):
