@@ -183,7 +183,7 @@ class SpatialTransformers(Settings):
     addition_epochs: int = 60
     batch_size: int = 256
     learning_rate: float = 1e-3
-    localization_rate: float = 0.1
+    localization_rate: float = 1.0
     canvas: int = 60
     test_copies: int = 1
     colocalization_digits: tuple = ()
@@ -450,8 +450,8 @@ _TRANSFORMERS = {
         "filters": 4,
         "epochs": 1,
     },
-    # Small nets, small canvases, and transformers that learn as fast as the
-    # rest: what eight models can learn in a minute and a half.
+    # Small nets and small canvases: what eight models can learn in a minute and
+    # a half.
     "quick": {
         "models": (
             "r/fcn",
@@ -468,7 +468,6 @@ _TRANSFORMERS = {
         "epochs": 25,
         "batch_size": 64,
         "learning_rate": 2e-3,
-        "localization_rate": 1.0,
         "canvas": 42,
         "test_copies": 10,
     },

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from attnlib.models.recurrent import LSTMKernels, RecurrentDecoder, check_target
+from attnlib.models.recurrent import LSTMKernels, RecurrentDecoder
 from attnlib.ops import checks
 
 
@@ -115,14 +115,6 @@ class Captioner(RecurrentDecoder):
                 f"{tuple(features.shape)}"
             )
         return ops.reshape(features, (-1, *self.grid))
-
-    def check_inputs(self, inputs):
-        """Check the given words; `features` checks the sources.
-
-        Raises:
-            ValueError: There is no word, or one that is unknown.
-        """
-        check_target(inputs["target"], self.target_size)
 
     def get_config(self):
         encoder = self.encoder

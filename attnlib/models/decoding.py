@@ -90,7 +90,8 @@ class Decoder:
         search); Wu et al. 2016, arXiv:1609.08144, section 7 (coverage).
         Differs from the papers in: the first does not give its length
         normalisation; 1 is the mean log-probability per word. The second
-        lets no place cost infinitely much; here 1e-6 is the least attention.
+        divides by ((5 + T) / 6)^a, and a place without any attention costs
+        infinitely much; here it counts as 1e-6.
     """
 
     def __init__(self, model):
@@ -123,7 +124,8 @@ class Decoder:
                 and its place in the list, not on its batch.
             temperature: What the log-probabilities are divided by before a
                 word is drawn, above 0. Towards 0 that is greedy search.
-            seed: An integer of 32 bits from 0 on.
+            seed: An integer of 32 bits from 0 on, or None for other draws at
+                every call.
             max_length: As in `beam`.
 
         Returns:
@@ -227,11 +229,21 @@ class Decoder:
         """Take one step for N rows and look at the `width` best words.
 
         With `uniform` among the inputs, one word is drawn instead.
+
+        Raises:
+            ValueError: The model's probabilities are no numbers.
         """
         kind = (width, "uniform" in inputs)
         if kind not in self._steps:
             self._steps[kind] = _Step(self.model, width)
-        return self._steps[kind].predict_on_batch(inputs)
+        out = self._steps[kind].predict_on_batch(inputs)
+        # Without this a search would end with no sentence at all.
+        if np.isnan(out["end"]).any():
+            raise ValueError(
+                "expected probabilities of words from the model. Received: "
+                "NaN. Look for NaN or infinity in the sources and the weights"
+            )
+        return out
 
 
 class _Encoder(keras.Model):

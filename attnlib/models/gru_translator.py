@@ -8,7 +8,6 @@ from attnlib.models.recurrent import (
     GRUKernels,
     Maxout,
     RecurrentDecoder,
-    check_target,
 )
 from attnlib.ops import checks
 from attnlib.text import PAD
@@ -234,24 +233,14 @@ class GRUTranslator(RecurrentDecoder):
             logits = self.output_layer(features)
         return ops.cast(logits, "float32")
 
-    def force(self, inputs, training=False, noise=None):
-        """Run with given previous words (teacher forcing).
+    def check_inputs(self, inputs):
+        """Check sentences and given words.
 
-        Args:
-            inputs: As in the call.
-            training: Whether dropout and scheduled sampling are on.
-            noise: Uniform numbers, shape (B, T, 2), see `unroll`, or None.
-
-        Returns:
-            `(logits, weights)`: (B, T, V) and the alignment (B, T, S).
+        Raises:
+            ValueError: A rank is not 2, there is no word, or one is unknown.
         """
         checks.rank("source", inputs["source"], 2)
-        check_target(inputs["target"], self.target_size)
-        state, memory = self.encode(inputs["source"], training)
-        logits, outputs = self.unroll(
-            state, memory, inputs["target"], training, noise
-        )
-        return logits, outputs[2]
+        super().check_inputs(inputs)
 
     def _mask(self, source):
         return ops.not_equal(source, PAD)

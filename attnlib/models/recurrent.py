@@ -385,6 +385,33 @@ class RecurrentDecoder(keras.Model):
             return self.advance(state, projected, memory)
         return self.advance(state, projected, memory, here[:, width:])
 
+    def check_inputs(self, inputs):
+        """Check the given words; `encode` checks what is read.
+
+        Raises:
+            ValueError: There is no word, or one that is unknown.
+        """
+        _check_target(inputs["target"], self.target_size)
+
+    def force(self, inputs, training=False, noise=None):
+        """Run with given previous words (teacher forcing).
+
+        Args:
+            inputs: As in the call.
+            training: Whether dropout and scheduled sampling are on.
+            noise: Uniform numbers, shape (B, T, 2), see `unroll`, or None.
+
+        Returns:
+            `(logits, weights)`: (B, T, V), and how much each of L places of
+            the source was attended to, (B, T, L), 0 without attention.
+        """
+        self.check_inputs(inputs)
+        state, memory = self.encode(inputs["source"], training)
+        logits, outputs = self.unroll(
+            state, memory, inputs["target"], training, noise
+        )
+        return logits, outputs[2]
+
     def call(self, inputs, training=None):
         return self.force(inputs, training)[0]
 
@@ -444,7 +471,7 @@ def word_nll(following, logits):
     return nll * mask, mask
 
 
-def check_target(target, size):
+def _check_target(target, size):
     """Check given previous words as far as their values are known.
 
     Args:

@@ -148,24 +148,5 @@ class ShowAndTell(Captioner):
         features = self.dropout(states[0], training=training)
         return ops.cast(self.output_layer(features), "float32")
 
-    def force(self, inputs, training=False, noise=None):
-        """Run with given previous words (teacher forcing).
-
-        Args:
-            inputs: As in the call.
-            training: Whether dropout and scheduled sampling are on.
-            noise: Uniform numbers, shape (B, T, 2), see `unroll`, or None.
-
-        Returns:
-            `(logits, weights)`: (B, T, V) and zeros (B, T, 1), since nothing
-            is attended to.
-        """
-        self.check_inputs(inputs)
-        state, memory = self.encode(inputs["source"], training)
-        logits, outputs = self.unroll(
-            state, memory, inputs["target"], training, noise
-        )
-        return logits, outputs[2]
-
     def get_config(self):
         return {**super().get_config(), "every_step": self.every_step}

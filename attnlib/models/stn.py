@@ -532,7 +532,15 @@ class CoLocalizer(keras.Model):
         Args:
             own: Features of the crops, shape (B, D), B at least 2.
             others: Features of the random windows, shape (B, D).
+
+        Raises:
+            ValueError: There is one image, which has no partner.
         """
+        if own.shape[0] == 1:
+            raise ValueError(
+                "expected features of at least 2 images, to compare them. "
+                "Received: 1"
+            )
         square = ops.sum(ops.square(own), axis=-1)
         alike = square[:, None] + square - 2 * own @ ops.transpose(own)
         apart = ops.sum(ops.square(own - others), axis=-1)

@@ -9,6 +9,7 @@ import pytest
 from attnlib import text
 from attnlib.models.decoding import Decoder
 from attnlib.models.rnnsearch import RNNSearch
+from attnlib.models.show_and_tell import ShowAndTell
 from attnlib.text import END, START, UNKNOWN
 
 SOURCES = [[4, 5, 6, 7, 8], [9], [5, 5, 4], [8, 4], [7, 9, 9, 4]]
@@ -358,6 +359,15 @@ def test_one_word_vocabulary():
 def test_model_without_words_is_refused():
     with pytest.raises(ValueError, match="knows a target word"):
         Decoder(make(target_size=4))
+
+
+@pytest.mark.parametrize("search", ["greedy", "sample", "beam"])
+def test_sources_without_numbers_are_named(search):
+    model = ShowAndTell(9, 4, 5)
+    model.build((None, 3))
+    source = np.array([np.nan, 0, 0], "float32")
+    with pytest.raises(ValueError, match="Received: NaN"):
+        getattr(Decoder(model), search)([source])
 
 
 def test_no_sentences(decoder):

@@ -511,6 +511,10 @@ def test_training_finds_what_images_share():
         (lambda: colocalizer(start=1.5), "start of at most 1.*1.5"),
         (lambda: colocalizer(shrink_steps=-3), "shrink_steps.*-3"),
         (lambda: colocalizer(side=30, crop=40), "at least 40x40.*30x30"),
+        (
+            lambda: colocalizer().triplet(np.ones((1, 3)), np.ones((1, 3))),
+            "at least 2 images.*1",
+        ),
     ],
 )
 def test_a_bad_colocalizer_is_named(call, message):
