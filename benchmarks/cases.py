@@ -11,6 +11,7 @@ from attnlib.models import costs
 from attnlib.models.draw import DRAW
 from attnlib.models.ram import RecurrentAttention
 from attnlib.models.rnnsearch import RNNSearch
+from attnlib.models.show_attend_tell import ShowAttendTell
 
 
 def _optimizer():
@@ -70,6 +71,32 @@ def bahdanau_macs(
     align = units * units + source * (units + memory)
     read_out = (units + memory + embedding) * vocabulary
     return encoder + keys + target * (gates + align + read_out)
+
+
+def _captioner(batch_size=32, places=196, width=2048, words=14):
+    """Features given, so that only attention and decoder are timed."""
+    model = ShowAttendTell(9490, 512, 512)
+    model.build((None, places, width))
+    model.compile(optimizer=_optimizer())
+    generator = np.random.default_rng(0)
+    ids = generator.integers(4, 9490, (batch_size, words)).astype("int32")
+    features = generator.random((batch_size, places, width), "float32")
+    return model, ({"source": features, "target": ids}, ids)
+
+
+def captioner_macs(
+    places=196, width=2048, words=14, vocabulary=9490, units=512
+) -> int:
+    """Return the multiply-adds of one caption through `ShowAttendTell`.
+
+    LSTM, embeddings and the network that scores places have the same number
+    of units.
+    """
+    once = places * width * units + 2 * width * units  # Keys, h_0, c_0.
+    align = units * units + units + places * (units + width)
+    gates = 4 * units * (units + width + units)
+    read_out = units * units + width * units + units * vocabulary
+    return once + words * (align + gates + read_out)
 
 
 def _transformer(localization, classifier, side, batch_size):
@@ -231,6 +258,15 @@ CASES = {
         47.0,
         "bentrevett/pytorch-seq2seq notebook 3 (PyTorch)",
         1.8,
+    ),
+    "captioner": Case(
+        "Show-attend-tell, batch 32, 196 places of 2048, 14 words of 9490",
+        _captioner,
+        32,
+        captioner_macs(),
+        9.4,
+        "sgrvinod/a-PyTorch-Tutorial-to-Image-Captioning (PyTorch)",
+        4.0,
     ),
     "draw_10": Case(
         "DRAW, batch 64, 10 steps, read 2x2, write 5x5, z 100, LSTM 256",

@@ -12,6 +12,7 @@ import sys
 import time
 
 import keras
+import searches
 from cases import CASES
 from comparison import compare
 from harness import measure
@@ -20,6 +21,9 @@ from pairs import PAIRS
 import attnlib
 from attnlib import paths
 
+# The searches have names of their own, too.
+SEARCHES = {"beam_search": searches.compare}
+
 
 def main(arguments=None) -> int:
     """Run the benchmarks that the command line names."""
@@ -27,7 +31,7 @@ def main(arguments=None) -> int:
     parser.add_argument(
         "case",
         nargs="*",
-        help=f"any of {', '.join([*CASES, *PAIRS])}; default: all",
+        help=f"any of {', '.join([*CASES, *SEARCHES, *PAIRS])}; default: all",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
@@ -42,12 +46,12 @@ def main(arguments=None) -> int:
         help="time by processor time: on one core of a busy machine",
     )
     options = parser.parse_args(arguments)
-    unknown = sorted(set(options.case) - set(CASES) - set(PAIRS))
+    unknown = sorted(set(options.case) - {*CASES, *SEARCHES, *PAIRS})
     if unknown:
         parser.error(f"unknown case {', '.join(unknown)}: see --help")
     clock = time.process_time if options.cpu_time else time.perf_counter
     print(f"{attnlib.backend()} on {attnlib.device()}", flush=True)
-    wanted = options.case or [*CASES, *PAIRS]
+    wanted = options.case or [*CASES, *SEARCHES, *PAIRS]
     rows = []
     for name in filter(CASES.__contains__, wanted):
         # Small models need more updates for a round to be long enough.
@@ -55,6 +59,11 @@ def main(arguments=None) -> int:
         row = measure(CASES[name], options.rounds, steps, clock)
         rows.append(row)
         _show(row)
+    searched = []
+    for name in filter(SEARCHES.__contains__, wanted):
+        row = SEARCHES[name](options.rounds, clock)
+        searched.append(row)
+        _show_search(row)
     comparisons = []
     for name in filter(PAIRS.__contains__, wanted):
         title, other, build = PAIRS[name]
@@ -76,6 +85,7 @@ def main(arguments=None) -> int:
         "keras": keras.__version__,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "results": rows,
+        "searches": searched,
         "comparisons": comparisons,
     }
     target = paths.reports_dir() / "benchmarks" / f"{attnlib.backend()}.json"
@@ -99,6 +109,17 @@ def _show(row):
         f"  {100 * share['median']:.0f} % of the ceiling that the matrix "
         f"products set ({100 * share['least']:.0f} to "
         f"{100 * share['greatest']:.0f} %)",
+        flush=True,
+    )
+
+
+def _show_search(row):
+    ratio = row["ratio"]
+    print(
+        f"\n{row['name']}\n"
+        f"  {row['batched_s']:.2f} s, {ratio['median']:.2f} times as fast as "
+        f"one after the other ({ratio['least']:.2f} to "
+        f"{ratio['greatest']:.2f})",
         flush=True,
     )
 

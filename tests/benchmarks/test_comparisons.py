@@ -31,6 +31,9 @@ comparison = load("comparison")
 for part in ("inputs", "op_pairs", "layer_pairs"):
     load(part)
 pairs = load("pairs")
+searches = load("searches")
+load("harness")
+cases = load("cases")
 
 # Whatever sizes a pair has.
 SIZES = {
@@ -138,3 +141,50 @@ def test_the_script_names_what_it_does_not_know(tmp_path):
     done = run(["no_such_case"], tmp_path)
     assert done.returncode == 2
     assert "unknown case no_such_case" in done.stderr
+
+
+def test_searching_at_once_and_one_by_one_agree():
+    sizes = {"count": 3, "size": 12, "width": 4, "units": 6, "beam": 2}
+    row = searches.compare(1, longest=4, **sizes)
+    assert row["name"] == "beam search of 3 sentences"
+    assert row["batched_s"] > 0 and row["one_by_one_s"] > 0
+    json.dumps(row)
+
+
+def test_searches_that_differ_are_not_timed(monkeypatch):
+    find = searches.Decoder.beam
+
+    def other(self, sources, *arguments):
+        found = find(self, sources, *arguments)
+        return found[:: -1 if len(sources) > 1 else 1]
+
+    monkeypatch.setattr(searches.Decoder, "beam", other)
+    sizes = {"count": 3, "size": 12, "width": 4, "units": 6, "beam": 2}
+    with pytest.raises(ValueError, match="the same sentences"):
+        searches.compare(1, longest=4, **sizes)
+
+
+def test_operations_of_a_captioner_are_those_of_its_kernels():
+    places, width, words = 5, 6, 3
+    model, _ = cases._captioner(2, places, width, words)
+    units, size = 512, 9490
+    # A kernel of n numbers takes n multiply-adds each time it is used.
+    used = {"keys": places, "first_state": 1, "first_memory": 1}
+    kernels = {
+        name: sum(w.shape[0] * w.shape[1] for w in layer.weights if w.ndim == 2)
+        for name, layer in (
+            ("first_state", model.first_state),
+            ("first_memory", model.first_memory),
+            ("context_kernel", model.context_kernel),
+            ("from_state", model.from_state),
+            ("from_context", model.from_context),
+            ("decoder", model.decoder),
+            ("output", model.output_layer),
+        )
+    }
+    kernels["keys"] = width * units
+    total = sum(n * used.get(name, words) for name, n in kernels.items())
+    # And attention: the query, the gate, the score and the sum of each place.
+    total += words * (units * units + units + places * (units + width))
+    found = cases.captioner_macs(places, width, words, size, units)
+    assert found == total
