@@ -328,7 +328,7 @@ _TRANSLATION = {
         "dataset": "multi30k",
         "source": "de",
         "target": "en",
-        "models": ("search",),
+        "models": ("search", "encdec"),
         "examples": 29000,
         "embedding_size": 256,
         "encoder_units": 256,
@@ -622,6 +622,9 @@ _PROFILES = {
 
 # Settings split a profile into jobs of their own: what each changes.
 _SETTINGS = {
+    ("02", "paper"): {
+        "en-fr": {"source": "en", "target": "fr", "models": ("search",)},
+    },
     ("06", "paper"): {
         "g2": {"num_glimpses": 2, "glimpse_counts": (2,)},
         "g4": {"num_glimpses": 4, "glimpse_counts": (4,)},

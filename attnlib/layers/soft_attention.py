@@ -7,6 +7,10 @@ from attnlib.layers.base import AttentionLayer
 from attnlib.ops import checks
 from attnlib.ops.scores import additive_scores, masked_softmax
 
+# Computed again for the gradient: to keep tanh of (B, L, U) for every step of
+# a recurrence takes more memory, and longer, than to repeat it.
+_scores = keras.remat(additive_scores)
+
 
 @keras.saving.register_keras_serializable(package="attnlib")
 class SoftAttention(AttentionLayer):
@@ -166,7 +170,7 @@ class SoftAttention(AttentionLayer):
             keys = self._check_keys(keys, annotations)
             keys, _ = self._masked("annotations", keys, mask)
         projected = ops.matmul(state, ops.cast(self.state_kernel, dtype))
-        scores = additive_scores(
+        scores = _scores(
             ops.expand_dims(projected, 1),  # (B, 1, U)
             keys,
             ops.cast(self.score_vector, dtype),

@@ -20,6 +20,8 @@ from attnlib.training import Batches, train_or_load
 _LONGEST = 36
 # Stands between the numbers of a list, in both languages.
 SEPARATOR = ","
+# What the models of a profile are called, for people and in the cache.
+CALLED = {"search": "rnnsearch", "encdec": "encoder-decoder"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -315,7 +317,7 @@ def train(settings, task, attention=True, rows=None, name=None):
     return train_or_load(
         lambda: build(settings, task, attention, steps),
         batches,
-        name=name or _kind(attention),
+        name=name or CALLED["search" if attention else "encdec"],
         config=config,
         epochs=settings.epochs,
         data_digest=task.digest,
@@ -339,17 +341,12 @@ def train_all(settings, task) -> dict:
     """
     trained = {}
     for name in settings.models:
-        attention = name.startswith("search")
-        rows = label = None
-        if name.endswith("-short"):
+        kind, *short = name.split("-")
+        rows, label = None, "-".join([CALLED[kind], *short])
+        if short:
             rows = short_rows(task, settings.short_numbers)
-            label = f"{_kind(attention)}-short"
-        trained[name] = train(settings, task, attention, rows, label)
+        trained[name] = train(settings, task, kind == "search", rows, label)
     return trained
-
-
-def _kind(attention):
-    return "rnnsearch" if attention else "encoder-decoder"
 
 
 def _rows_digest(rows):
@@ -375,7 +372,9 @@ def search(decoder, task, line, beam_size=1, most=None, **options):
     Args:
         decoder: A `decoding.Decoder`.
         task: Its `Task`.
-        line: A sentence; for number words, numbers in digits.
+        line: A sentence; for number words, numbers in digits. Sub-words
+            that the vocabulary lacks are read as unknown, and it may be
+            longer than any sentence in training.
         beam_size: Width of the beam, and the number of translations.
         most: Most numbers that are allowed; None for any.
         **options: Of `decoding.Decoder.beam`.
@@ -411,6 +410,22 @@ def alignment(task, sentence, hypothesis):
         for pieces in (task.source.pieces(sentence), written)
     ]
     return hypothesis.weights, labels[0], [*labels[1], "(end)"]
+
+
+def jumps_back(weights) -> int:
+    """Return how often the place that is looked at most jumps back.
+
+    Args:
+        weights: Attention, shape (T, S); a row of zeros looks nowhere.
+
+    Example:
+        >>> import numpy as np
+        >>> jumps_back(np.eye(4)[[0, 2, 1, 3]])
+        1
+    """
+    weights = np.asarray(weights)
+    places = weights[weights.any(axis=1)].argmax(axis=1)
+    return int((np.diff(places) < 0).sum())
 
 
 def in_digits(words, language) -> str:

@@ -374,3 +374,26 @@ def test_paper_profile_shares_subwords(monkeypatch):
     )
     with pytest.raises(ValueError, match="at least one word"):
         translation.search(decoder, task, "  ")
+    # A character that no training sentence has, and a sentence longer than
+    # any of them, are read all the same.
+    line = " ".join(["zwei \u72ac rennen"] * 12)
+    assert text.UNKNOWN in task.source.encode(line)
+    sentence, found = translation.search(decoder, task, line, 2)
+    weights, read, _ = translation.alignment(task, sentence, found[0])
+    assert weights.shape[1] == len(read) > max(
+        len(task.source.pieces(line)) for line in lines["source"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "count"),
+    [
+        (np.eye(3), 0),
+        (np.eye(3)[::-1], 2),
+        # A row that looks nowhere is no place to jump from.
+        ([[0, 0, 1], [0, 0, 0], [0.6, 0.4, 0]], 1),
+        (np.zeros((2, 3)), 0),
+    ],
+)
+def test_jumps_back(weights, count):
+    assert translation.jumps_back(weights) == count
