@@ -16,13 +16,18 @@ from numerics import to_numpy
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def load(name):
-    """Import a file of `benchmarks`, whose names are no package's."""
+def load(name, called=None):
+    """Import a file of `benchmarks`, whose names are no package's.
+
+    Args:
+        name: Its name without `.py`.
+        called: The module's name, where tests have a module of that name.
+    """
     spec = importlib.util.spec_from_file_location(
-        name, BENCHMARKS / f"{name}.py"
+        called or name, BENCHMARKS / f"{name}.py"
     )
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    sys.modules[called or name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -33,7 +38,7 @@ for part in ("inputs", "op_pairs", "layer_pairs"):
 pairs = load("pairs")
 searches = load("searches")
 load("harness")
-cases = load("cases")
+cases = load("cases", called="benchmark_cases")
 
 # Whatever sizes a pair has.
 SIZES = {

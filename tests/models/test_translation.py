@@ -380,8 +380,10 @@ def test_paper_profile_shares_subwords(monkeypatch):
     assert text.UNKNOWN in task.source.encode(line)
     sentence, found = translation.search(decoder, task, line, 2)
     weights, read, _ = translation.alignment(task, sentence, found[0])
-    assert weights.shape[1] == len(read) > max(
-        len(task.source.pieces(line)) for line in lines["source"]
+    assert (
+        weights.shape[1]
+        == len(read)
+        > max(len(task.source.pieces(line)) for line in lines["source"])
     )
 
 
