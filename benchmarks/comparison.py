@@ -6,11 +6,11 @@ for this machine at this moment, whatever else it is doing.
 """
 
 import dataclasses
-import statistics
 import time
 
 import keras
 import numpy as np
+from harness import spread
 from keras import ops
 
 from attnlib import timing
@@ -213,11 +213,7 @@ def compare(
         row[direction] = {
             "ours_s": min(one["ours"] for one in times),
             "other_s": min(one["other"] for one in times),
-            "ratio": {
-                "median": statistics.median(ratios),
-                "least": min(ratios),
-                "greatest": max(ratios),
-            },
+            "ratio": spread(ratios),
         }
     return row
 

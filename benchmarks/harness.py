@@ -134,10 +134,14 @@ def measure(case, rounds=5, steps=20, clock=time.perf_counter) -> dict:
         "gflop_per_s": best["gflop_per_s"],
     }
     for key in ("ratio_to_peer", "share_of_ceiling"):
-        values = [row[key] for row in rows]
-        result[key] = {
-            "median": statistics.median(values),
-            "least": min(values),
-            "greatest": max(values),
-        }
+        result[key] = spread([row[key] for row in rows])
     return result
+
+
+def spread(values) -> dict:
+    """Return the median, least and greatest of some ratios."""
+    return {
+        "median": statistics.median(values),
+        "least": min(values),
+        "greatest": max(values),
+    }

@@ -1,8 +1,9 @@
 """Time the models against their peers: `make bench`.
 
-Operations and layers are timed beside their obvious alternatives, too. Prints
-a table and writes `reports/benchmarks/<backend>.json`. Choose the backend with
-KERAS_BACKEND (or `make bench BACKEND=jax`), cases by name.
+Operations and layers are timed beside their obvious alternatives, too, and a
+search of many sentences beside one after the other. Prints a table and writes
+`reports/benchmarks/<backend>.json`. Choose the backend with KERAS_BACKEND (or
+`make bench BACKEND=jax`), cases by name.
 """
 
 import argparse
@@ -21,7 +22,6 @@ from pairs import PAIRS
 import attnlib
 from attnlib import paths
 
-# The searches have names of their own, too.
 SEARCHES = {"beam_search": searches.compare}
 
 

@@ -1,10 +1,10 @@
 """Beam search of many sentences at a time, beside one after the other."""
 
-import statistics
 import time
 
 import keras
 import numpy as np
+from harness import spread
 
 from attnlib import timing
 from attnlib.models.decoding import Decoder
@@ -26,7 +26,15 @@ def beam_search(
     The model has the sizes of notebook 02's paper profile and is not trained,
     so nearly every search runs to the longest sentence.
     """
-    model = RNNSearch(size, size, width, units // 2, units)
+    model = RNNSearch(
+        size,
+        size,
+        width,
+        units // 2,
+        units,
+        readout_units=width,
+        tied=True,
+    )
     model.build()
     decoder, sources = Decoder(model), sentences(count, size)
 
@@ -76,11 +84,7 @@ def compare(rounds=3, clock=time.perf_counter, **sizes) -> dict:
         "backend": keras.config.backend(),
         "batched_s": min(one["batched"] for one in times),
         "one_by_one_s": min(one["one_by_one"] for one in times),
-        "ratio": {
-            "median": statistics.median(ratios),
-            "least": min(ratios),
-            "greatest": max(ratios),
-        },
+        "ratio": spread(ratios),
     }
 
 

@@ -32,12 +32,12 @@ def load(name, called=None):
     return module
 
 
+load("harness")
 comparison = load("comparison")
 for part in ("inputs", "op_pairs", "layer_pairs"):
     load(part)
 pairs = load("pairs")
 searches = load("searches")
-load("harness")
 cases = load("cases", called="benchmark_cases")
 
 # Whatever sizes a pair has.
@@ -60,6 +60,15 @@ SIZES = {
     "control": 3,
     "components": 3,
     "length": 4,
+}
+
+SEARCH = {
+    "count": 3,
+    "size": 12,
+    "width": 4,
+    "units": 6,
+    "beam": 2,
+    "longest": 4,
 }
 
 
@@ -149,8 +158,7 @@ def test_the_script_names_what_it_does_not_know(tmp_path):
 
 
 def test_searching_at_once_and_one_by_one_agree():
-    sizes = {"count": 3, "size": 12, "width": 4, "units": 6, "beam": 2}
-    row = searches.compare(1, longest=4, **sizes)
+    row = searches.compare(1, **SEARCH)
     assert row["name"] == "beam search of 3 sentences"
     assert row["batched_s"] > 0 and row["one_by_one_s"] > 0
     json.dumps(row)
@@ -164,9 +172,8 @@ def test_searches_that_differ_are_not_timed(monkeypatch):
         return found[:: -1 if len(sources) > 1 else 1]
 
     monkeypatch.setattr(searches.Decoder, "beam", other)
-    sizes = {"count": 3, "size": 12, "width": 4, "units": 6, "beam": 2}
     with pytest.raises(ValueError, match="the same sentences"):
-        searches.compare(1, longest=4, **sizes)
+        searches.compare(1, **SEARCH)
 
 
 def test_operations_of_a_captioner_are_those_of_its_kernels():
