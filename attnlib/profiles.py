@@ -620,11 +620,18 @@ _PROFILES = {
     "09": _TRANSFORMERS,
 }
 
-# Settings split a profile into jobs of their own: what each changes.
+# What else is learned to see what the parts of soft attention are good for.
+_ABLATED = {"models": ("nic", "soft", "soft-no-penalty", "soft-no-gate")}
+
+# Settings split a profile into jobs of their own: what each changes. None is
+# the profile itself, where it is a job beside its settings.
 _SETTINGS = {
     ("02", "paper"): {
+        None: {},
         "en-fr": {"source": "en", "target": "fr", "models": ("search",)},
     },
+    ("04", "quick"): {None: {}, "ablations": _ABLATED},
+    ("04", "paper"): {None: {}, "ablations": _ABLATED},
     ("06", "paper"): {
         "g2": {"num_glimpses": 2, "glimpse_counts": (2,)},
         "g4": {"num_glimpses": 4, "glimpse_counts": (4,)},
@@ -789,7 +796,9 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
     settings = _SETTINGS.get((notebook, profile), {})
     if setting is not None:
         if setting not in settings:
-            known = sorted(settings) or ["None (this profile has no settings)"]
+            known = sorted(filter(None, settings)) or [
+                "None (this profile has no settings)"
+            ]
             raise _unknown("setting", setting, known)
         values.update(settings[setting])
     schema = _SCHEMAS[notebook]
@@ -848,7 +857,7 @@ def _check_number(name, value, zero):
 
 
 def settings_of(notebook, profile) -> list:
-    """Return the names of a profile's settings, `[None]` without any."""
+    """Return the settings that are jobs; None is the profile itself."""
     return list(_SETTINGS.get((notebook, profile), {None: {}}))
 
 

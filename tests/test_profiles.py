@@ -55,6 +55,13 @@ def test_canvases_are_the_paper_s(task, canvas, clutter, scales):
         assert given.glimpse_counts == (glimpses,)
 
 
+def test_a_profile_may_be_a_job_beside_its_settings():
+    names = [job.name for job in profiles.jobs("paper", "02")]
+    assert names == ["02-s0", "02-en-fr-s0"]
+    with pytest.raises(ValueError, match="one of en-fr. Received: 'fr-en'"):
+        profiles.load("02", "paper", setting="fr-en")
+
+
 def test_overrides_win_and_none_changes_nothing():
     base = profiles.load("06", "quick")
     same = profiles.load("06", "quick", num_glimpses=None)

@@ -45,7 +45,7 @@ from attnlib.figures.transformers import (
 
 def __getattr__(name):
     # Widgets need ipywidgets, which a headless report does not.
-    if name in ("explorer", "presets"):
+    if name in ("explorer", "presets", "word_explorer"):
         from attnlib.figures import widgets
 
         return getattr(widgets, name)
@@ -92,5 +92,6 @@ __all__ = [
     "transformer_triplets",
     "transformer_view",
     "use_style",
+    "word_explorer",
     "words_over_regions",
 ]

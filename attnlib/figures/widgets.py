@@ -172,6 +172,92 @@ def explorer(draw, cache=True, **controls):
     return Explorer(draw, controls, cache)
 
 
+class WordExplorer(Explorer):
+    """An `Explorer` with words to click, which the other controls decide.
+
+    Made by `word_explorer`. The control `word` is the row of words; its value
+    is the place of the word that was clicked.
+    """
+
+    def __init__(self, draw, words, controls, cache=True):
+        self._words = words
+        made = {name: _control(name, spec) for name, spec in controls.items()}
+        first = words(**{name: item.value for name, item in made.items()})
+        row = ipywidgets.ToggleButtons(
+            options=_places(first),
+            description="click a word",
+            style={"button_width": "auto"},
+            layout=ipywidgets.Layout(max_width="700px"),
+        )
+        super().__init__(draw, {**made, "word": row}, cache)
+
+    def update(self, **values):
+        """Set controls, the word last: the others decide which there are.
+
+        Raises:
+            ValueError: A control or a word that does not exist.
+        """
+        word = values.pop("word", None)
+        super().update(**values)
+        if word is not None:
+            self._check(word)
+            super().update(word=word)
+
+    def _check(self, word):
+        count = len(self.controls["word"].options)
+        if word not in range(count):
+            raise ValueError(
+                f"expected a word from 0 to {count - 1}. Received: {word!r}"
+            )
+
+    def _changed(self, change=None):
+        row = self.controls["word"]
+        if not (self._held or (change and change["owner"] is row)):
+            values = self.values()
+            del values["word"]
+            try:
+                options = _places(self._words(**values))
+            # As in `Explorer._changed`.
+            except Exception as error:
+                self._tell(error)
+                return
+            if options != row.options:
+                self._held = True
+                try:
+                    # Chooses the first of them.
+                    row.options = options
+                finally:
+                    self._held = False
+        super()._changed()
+
+
+def _places(words):
+    """Return words as options whose values are their places."""
+    if not words:
+        raise ValueError("there is no word to click")
+    return tuple((word, place) for place, word in enumerate(words))
+
+
+def word_explorer(draw, words, cache=True, **controls):
+    """Words to click above a picture that shows something of each.
+
+    Args:
+        draw: As for `explorer`; it also gets `word`, the place of the clicked
+            word from 0.
+        words: A function of the other controls' values that returns the words,
+            a list of str.
+        cache: As for `explorer`.
+        **controls: As for `explorer`, without `word`.
+
+    Returns:
+        A `WordExplorer`, which is a widget: display it.
+
+    Raises:
+        ValueError: As of `explorer`, or there are no words.
+    """
+    return WordExplorer(draw, words, controls, cache)
+
+
 class Presets:
     """Several pictures with captions; displays itself as HTML."""
 

@@ -231,6 +231,42 @@ def test_explorer_tells_what_is_wrong_and_keeps_the_picture():
     assert explorer.message.value == ""
 
 
+def spell(text="ab"):
+    return list(text)
+
+
+def letter(word, text):
+    return bars(title=f"letter {word} of {text}")
+
+
+def test_a_clicked_word_is_drawn_and_the_words_follow_the_controls():
+    explorer = figures.word_explorer(letter, spell, text="ab")
+    row = explorer.controls["word"]
+    assert row.options == (("a", 0), ("b", 1)) and row.value == 0
+    row.value = 1
+    assert "letter 1 of ab" in explorer.image.value
+    explorer.controls["text"].value = "eel"
+    assert [label for label, _ in row.options] == ["e", "e", "l"]
+    assert row.value == 0 and "letter 0 of eel" in explorer.image.value
+    # The same letter twice: which one was clicked is told by its place.
+    row.value = 1
+    assert "letter 1 of eel" in explorer.image.value
+    explorer.update(text="abc", word=2)
+    assert "letter 2 of abc" in explorer.image.value
+    with pytest.raises(ValueError, match="word from 0 to 2. Received: 3"):
+        explorer.update(word=3)
+
+
+def test_a_control_that_leaves_no_words_is_told():
+    explorer = figures.word_explorer(letter, spell, text="ab")
+    before = explorer.image.value
+    explorer.controls["text"].value = ""
+    assert "no word to click" in explorer.message.value
+    assert explorer.image.value == before
+    with pytest.raises(ValueError, match="no word"):
+        figures.word_explorer(letter, spell, text="")
+
+
 def test_first_drawing_raises():
     with pytest.raises(ValueError, match="negative"):
         figures.explorer(bars, value=[-1.0])
