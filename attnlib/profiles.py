@@ -630,6 +630,7 @@ _SETTINGS = {
         None: {},
         "en-fr": {"source": "en", "target": "fr", "models": ("search",)},
     },
+    ("04", "smoke"): {None: {}, "ablations": _ABLATED},
     ("04", "quick"): {None: {}, "ablations": _ABLATED},
     ("04", "paper"): {None: {}, "ablations": _ABLATED},
     ("06", "paper"): {
