@@ -166,4 +166,4 @@ def test_the_module_needs_the_standard_library_only():
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(len(profiles.NOTEBOOKS))
+    assert done.stdout.strip() == str(len(profiles.jobs("smoke")))
