@@ -15,6 +15,8 @@ _MODULES = (
     "digit_scenes",
     "digits28",
     "flickr8k",
+    "hershey",
+    "iam_ondb",
     "mnist",
     "multi30k",
     "number_words",
