@@ -86,7 +86,9 @@ def read_strokes(content) -> np.ndarray:
     try:
         root = xml.etree.ElementTree.fromstring(content)
     except xml.etree.ElementTree.ParseError as error:
-        raise ValueError(f"expected XML of strokes. Received: {error}") from None
+        raise ValueError(
+            f"expected XML of strokes. Received: {error}"
+        ) from None
     rows = []
     for stroke in root.iter("Stroke"):
         points = [(int(p.get("x")), int(p.get("y"))) for p in stroke]

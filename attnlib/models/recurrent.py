@@ -131,6 +131,43 @@ class LSTMKernels(keras.layers.Layer):
         return ops.sigmoid(leave) * ops.tanh(c), c
 
 
+class PeepholeLSTMKernels(LSTMKernels):
+    """The weights of an LSTM whose gates see its memory, too.
+
+    Each gate gets the memory of its own unit by a weight of its own: input and
+    forget gate the memory before the step, the output gate the one after it.
+
+    Args:
+        units: Width U of state and memory.
+        **kwargs: Of `keras.layers.Layer`.
+
+    Reference:
+        Gers et al. 2002, JMLR 3; Graves 2013, arXiv:1308.0850, equations 7
+        to 11.
+    """
+
+    def build(self, inputs_shape):
+        super().build(inputs_shape)
+        self.peepholes = self.add_weight(
+            name="peepholes", shape=(3, self.units), initializer="zeros"
+        )
+
+    def step(self, state, projected):
+        """Return the next `(h, c)`, as of `LSTMKernels.step`."""
+        h, c = state
+        dtype = self.compute_dtype
+        kernel = ops.cast(self.recurrent_kernel, dtype)
+        to_enter, to_keep, to_leave = ops.unstack(
+            ops.cast(self.peepholes, dtype), 3
+        )
+        enter, keep, new, leave = ops.split(
+            projected + ops.matmul(h, kernel), 4, axis=-1
+        )
+        entered = ops.sigmoid(enter + to_enter * c) * ops.tanh(new)
+        c = ops.sigmoid(keep + to_keep * c) * c + entered
+        return ops.sigmoid(leave + to_leave * c) * ops.tanh(c), c
+
+
 def _affine(layer, inputs):
     # Outside of call nobody casts the weights to the compute dtype.
     dtype = layer.compute_dtype
