@@ -177,14 +177,22 @@ def _unavailable(dataset: DataSet, reasons: list[str]) -> DatasetUnavailable:
     looked = [cache_folder(dataset)]
     if user is not None:
         looked.insert(0, user / dataset.name)
+    place = (
+        f"put its files ({names}) into a folder {dataset.name!r} and set "
+        "ATTNLIB_DATA to the folder above it"
+    )
+    if reasons:
+        rest = (
+            f"could not be downloaded ({'; '.join(reasons)}). Run `python -m "
+            f"attnlib datasets fetch {dataset.name}` where there is a "
+            f"network, or {place}"
+        )
+    else:
+        rest = f"is not for download. See {dataset.homepage}, then {place}"
     return DatasetUnavailable(
         f"data set {dataset.name!r} ({megabytes(dataset.size)}, licence: "
-        f"{dataset.licence}) is not in "
-        f"{' or '.join(map(str, looked))} and could not be downloaded "
-        f"({'; '.join(reasons)}). Run `python -m attnlib datasets "
-        f"fetch {dataset.name}` where there is a network, or put its files "
-        f"({names}) into a folder {dataset.name!r} and set ATTNLIB_DATA to "
-        "the folder above it"
+        f"{dataset.licence}) is not in {' or '.join(map(str, looked))} and "
+        + rest
     )
 
 

@@ -558,7 +558,8 @@ class Pen(keras.Model):
         checks.positive_integer("steps", steps)
         if not np.isfinite(bias) or bias < 0:
             raise ValueError(
-                f"expected bias to be a number of at least 0. Received: {bias!r}"
+                "expected bias to be a number of at least 0. Received: "
+                f"{bias!r}"
             )
         texts, primer, ids = list(texts), np.zeros((0, 3)), []
         if prime is not None:
