@@ -8,12 +8,13 @@ import numpy as np
 
 from attnlib import caption_scores, datasets, text
 from attnlib.datasets import digit_scenes
-from attnlib.models import show_and_tell, show_attend_tell
+from attnlib.models import encoders, show_and_tell, show_attend_tell
 from attnlib.models.glimpse_data import unit
 from attnlib.models.provenance import Provenance
 from attnlib.models.show_and_tell import ShowAndTell
 from attnlib.models.show_attend_tell import ShowAttendTell
 from attnlib.models.translation import validate
+from attnlib.ops import checks
 from attnlib.training import Batches, train_or_load
 
 # Longer captions, 1 % of Flickr8k's, would double a bucket's width.
@@ -31,6 +32,8 @@ KINDS = {
     "hard": {"attention": "hard"},
     "hard-no-baseline": {"attention": "hard", "baseline": False},
 }
+
+ENCODERS = ("joint", "vgg19")
 
 # Words that only hold a caption together; those of relations are not among
 # them, since which one is right depends on the image.
@@ -159,6 +162,19 @@ def build_encoder(side, grid, filters):
     return keras.Sequential(layers, name="encoder")
 
 
+def _encoder(settings, side):
+    """Return the encoder that a profile names, for images of a side."""
+    checks.one_of("encoder", settings.encoder, ENCODERS)
+    if settings.encoder == "joint":
+        return build_encoder(side, settings.grid, settings.filters)
+    if settings.grid * encoders.VGG19_STRIDE != side:
+        raise ValueError(
+            f"expected grid to be side / {encoders.VGG19_STRIDE} with the "
+            f"encoder 'vgg19'. Received: side {side}, grid {settings.grid}"
+        )
+    return encoders.vgg19(side)
+
+
 def build(settings, task, kind, steps):
     """Return a compiled model for a task.
 
@@ -168,12 +184,11 @@ def build(settings, task, kind, steps):
         kind: One of `KINDS`.
         steps: Number of updates that the learning rate decays over.
     """
-    encoder = build_encoder(task.side, settings.grid, settings.filters)
     options = {
         "target_size": len(task.vocabulary),
         "embedding_size": settings.embedding_size,
         "units": settings.units,
-        "encoder": encoder,
+        "encoder": _encoder(settings, task.side),
         "dropout": settings.dropout,
         "label_smoothing": settings.label_smoothing,
         "seed": settings.seed,
@@ -267,6 +282,8 @@ def train(settings, task, kind):
     keys = [*_RECIPE, *((_POLICY if hard else _ATTENTION) if attends else ())]
     config = {key: getattr(settings, key) for key in keys}
     config["vocabulary"] = task.vocabulary.digest
+    if settings.encoder != "joint":
+        config["encoder"] = settings.encoder
     module = show_attend_tell if attends else show_and_tell
     return train_or_load(
         lambda: build(settings, task, kind, steps),
