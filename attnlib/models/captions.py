@@ -128,6 +128,66 @@ def load_task(settings) -> Task:
     )
 
 
+def read_images(images, side):
+    """Return images that a person hands in as a captioner reads them.
+
+    Args:
+        images: Array (N, side, side, 3), or a list of arrays (side, side, 3),
+            RGB: bytes, or floats in [0, 1].
+        side: Height and width that the captioner was built for.
+
+    Returns:
+        float32 array (N, side, side, 3) in [0, 1].
+
+    Raises:
+        ValueError: The images are grey, have an alpha channel, another size
+            or other numbers, or there are none.
+
+    Example:
+
+    >>> import numpy as np
+    >>> photo = np.full((4, 4, 3), 255, "uint8")
+    >>> float(read_images([photo], 4).max())
+    1.0
+    """
+    arrays = [np.asarray(image) for image in images]
+    for i, array in enumerate(arrays):
+        if problem := _flaw(array, side):
+            raise ValueError(
+                f"expected images of shape ({side}, {side}, 3), RGB, as bytes "
+                f"or as floats in [0, 1]. Received: image {i} of shape "
+                f"{array.shape}, dtype {array.dtype}. {problem}; "
+                "`datasets.flickr8k.read_image` does all that for a file"
+            )
+    if not arrays:
+        raise ValueError(
+            f"expected images of shape ({side}, {side}, 3). Received: none. "
+            "Hand in a list of at least one"
+        )
+    return np.stack(
+        [unit(a) if a.dtype == np.uint8 else a.astype("float32") for a in arrays]
+    )
+
+
+def _flaw(image, side):
+    """Say what to do with an image that does not fit, None where it does."""
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[-1] == 1):
+        return "Repeat the grey values three times along a last axis"
+    if image.ndim == 3 and image.shape[-1] == 4:
+        return "Leave the alpha channel out: image[..., :3]"
+    if image.ndim != 3 or image.shape[-1] != 3:
+        return "Hand in a list of images with channels last"
+    if image.shape[:2] != (side, side):
+        return f"Resize it to {side} x {side} pixels"
+    if image.dtype == np.uint8:
+        return None
+    if image.dtype.kind != "f":
+        return "Convert the values from 0 to 255 to uint8"
+    if not (np.isfinite(image).all() and 0 <= image.min() <= image.max() <= 1):
+        return "Divide values from 0 to 255 by 255, and have no NaN among them"
+    return None
+
+
 def build_encoder(side, grid, filters):
     """Return a small CNN from images (B, side, side, 3) to (B, g, g, D).
 
