@@ -805,7 +805,9 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
     settings = _SETTINGS.get((notebook, profile), {})
     if setting is not None:
         if setting not in settings:
-            known = sorted(filter(None, settings)) or ["None (this profile has no settings)"]
+            known = sorted(filter(None, settings)) or [
+                "None (this profile has no settings)"
+            ]
             raise _unknown("setting", setting, known)
         values.update(settings[setting])
     schema = _SCHEMAS[notebook]

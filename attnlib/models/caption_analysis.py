@@ -74,7 +74,10 @@ def parse(caption) -> Statement:
     things = tuple((m[1], m[2]) for m in found)
     edges = [*(place for m in found for place in m.span()), len(caption)]
     # What follows each thing, up to the next.
-    after = [caption[a:b].split() for a, b in zip(edges[1::2], edges[2::2])]
+    after = [
+        caption[a:b].split()
+        for a, b in zip(edges[1::2], edges[2::2], strict=True)
+    ]
     relations = []
     for i, words in enumerate(after):
         sides = [_SIDES[word] for word in words if word in _SIDES]
@@ -128,8 +131,7 @@ def judge(task, captions, split="test") -> dict:
     keys = ("kind", "scene", "digits", "order", "right")
     columns = zip(*rows, strict=True) if rows else [()] * len(keys)
     return {
-        key: np.array(column)
-        for key, column in zip(keys, columns, strict=True)
+        key: np.array(column) for key, column in zip(keys, columns, strict=True)
     }
 
 
@@ -241,7 +243,9 @@ def embed(model, images):
         images: Bytes (N, side, side, 3).
     """
     parts = [
-        ops.convert_to_numpy(model.encode(unit(images[i : i + 200]))[1]["image"])
+        ops.convert_to_numpy(
+            model.encode(unit(images[i : i + 200]))[1]["image"]
+        )
         for i in range(0, len(images), 200)
     ]
     return np.concatenate(parts)
@@ -322,6 +326,75 @@ def influence(model, task, lines, images) -> dict:
         "gradient": np.stack([of_word(t) for t in steps], axis=1),
         "gain": seen - blind,
     }
+
+
+def remember(model, task, line, images) -> np.ndarray:
+    """Return the LSTM's memory of each image while it reads the same words.
+
+    What differs between the images is then what is left of them: no word
+    tells them apart.
+
+    Args:
+        model: A `ShowAndTell` with an encoder.
+        task: A `captions.Task`.
+        line: A caption of T words, the same for all images.
+        images: Bytes (N, side, side, 3).
+
+    Returns:
+        float32 (T + 2, N, 2 U): h and c side by side, after the image, after
+        START, and after each word.
+    """
+    image = embed(model, images)
+    words = [text.START, *task.vocabulary.encode(line)]
+    memory = {"image": ops.convert_to_tensor(image)}
+    blank = ops.zeros((len(image), model.units))
+    state = blank, blank
+    steps = [model.decoder.project(memory["image"])]
+    for word in words:
+        embedded = model.embed_target(np.full(len(image), word, "int32"))
+        steps.append(model.decoder.project(embedded))
+    found = []
+    for projected in steps:
+        state, *_ = model.advance(state, projected, memory)
+        found.append(ops.convert_to_numpy(ops.concatenate(state, axis=-1)))
+    return np.stack(found)
+
+
+def scene_labels(task, split, digits) -> tuple:
+    """Return what can be asked of scenes with so many digits, and answers.
+
+    Args:
+        task: A `captions.Task` of scenes.
+        split: `"train"`, `"validation"` or `"test"`.
+        digits: 1 or 2.
+
+    Returns:
+        `(rows, answers)`: numbers of the scenes (n,), and a dict from a
+        question to the labels (n,): `colour`, `digit` and `place` of the only
+        digit, or colour and digit of the `left` and of the `right` one, by
+        their boxes' left edges.
+
+    Raises:
+        ValueError: `digits` is neither 1 nor 2.
+    """
+    if digits not in (1, 2):
+        raise ValueError(
+            f"expected digits to be 1 or 2. Received: {digits!r}. Ask about "
+            "scenes of one or two digits"
+        )
+    data = getattr(task, split)
+    rows = np.flatnonzero((data["label"] >= 0).sum(axis=1) == digits)
+    edges = data["boxes"][rows, :digits, 0]
+    order = np.argsort(edges, axis=1, kind="stable")
+    answers = {}
+    for i, name in enumerate(["left ", "right "] if digits == 2 else [""]):
+        for key, what in (("colour", "colour"), ("label", "digit")):
+            found = data[key][rows, order[:, i]]
+            answers[name + what] = found
+    if digits == 1:
+        places = [_truth(data, scene).place for scene in rows]
+        answers["place"] = np.array(places)
+    return rows, answers
 
 
 def probe(train, test, seed=0) -> float:

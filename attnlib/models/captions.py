@@ -33,7 +33,11 @@ KINDS = {
     "hard-no-baseline": {"attention": "hard", "baseline": False},
 }
 
-ENCODERS = ("joint", "vgg19")
+# What each encoder is, in words.
+ENCODERS = {
+    "joint": "encoder trained with the rest",
+    "vgg19": "VGG-19 trained on ImageNet, frozen",
+}
 
 # Words that only hold a caption together; those of relations are not among
 # them, since which one is right depends on the image.
@@ -150,9 +154,13 @@ def read_images(images, side):
     >>> float(read_images([photo], 4).max())
     1.0
     """
-    arrays = [np.asarray(image) for image in images]
+    # A single image would be taken for a list of its rows.
+    single = isinstance(images, np.ndarray) and images.ndim < 4
+    arrays = [np.asarray(image) for image in ([images] if single else images)]
     for i, array in enumerate(arrays):
-        if problem := _flaw(array, side):
+        problem = _flaw(array, side)
+        if single or problem:
+            problem = problem or "Put the image into a list"
             raise ValueError(
                 f"expected images of shape ({side}, {side}, 3), RGB, as bytes "
                 f"or as floats in [0, 1]. Received: image {i} of shape "
@@ -165,7 +173,10 @@ def read_images(images, side):
             "Hand in a list of at least one"
         )
     return np.stack(
-        [unit(a) if a.dtype == np.uint8 else a.astype("float32") for a in arrays]
+        [
+            unit(a) if a.dtype == np.uint8 else a.astype("float32")
+            for a in arrays
+        ]
     )
 
 
@@ -224,7 +235,7 @@ def build_encoder(side, grid, filters):
 
 def _encoder(settings, side):
     """Return the encoder that a profile names, for images of a side."""
-    checks.one_of("encoder", settings.encoder, ENCODERS)
+    checks.one_of("encoder", settings.encoder, tuple(ENCODERS))
     if settings.encoder == "joint":
         return build_encoder(side, settings.grid, settings.filters)
     if settings.grid * encoders.VGG19_STRIDE != side:

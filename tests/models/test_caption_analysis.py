@@ -14,7 +14,13 @@ STEPS = pytest.mark.parametrize("kind", ["nic", "nic-every-step"])
 @pytest.fixture(scope="module")
 def settings():
     return profiles.load(
-        "03", "smoke", examples=40, held_out=40, digits=3, units=8
+        "03",
+        "smoke",
+        examples=40,
+        held_out=40,
+        digits=3,
+        units=8,
+        embedding_size=4,
     )
 
 
@@ -208,9 +214,44 @@ def test_influence_is_the_slope_of_each_word(settings, task, kind):
 def test_influence_wants_captions_of_one_length(settings, task):
     model = captions.build(settings, task, "nic", 10)
     with pytest.raises(ValueError, match=r"equally many.*\[2, 3\].*Choose"):
-        analysis.influence(
-            model, task, ["a", "a red"], task.test["images"][:2]
-        )
+        analysis.influence(model, task, ["a", "a red"], task.test["images"][:2])
+
+
+@STEPS
+def test_memory_is_the_state_of_the_search(settings, task, kind):
+    model, lines, images = example(settings, task, kind)
+    found = analysis.remember(model, task, lines[0], images)
+    assert found.shape == (10, len(lines), 2 * model.units)
+    state, memory = model.encode(captions.unit(images))
+    for t, word in enumerate([text.START, *task.vocabulary.encode(lines[0])]):
+        both = np.concatenate([to_numpy(part) for part in state], axis=-1)
+        np.testing.assert_allclose(found[t], both, atol=1e-5)
+        state, *_ = model.step(state, np.full(len(lines), word), memory)
+
+
+def test_labels_of_scenes(task):
+    data = task.test
+    rows, answers = analysis.scene_labels(task, "test", 1)
+    for row, colour, digit, place in zip(
+        rows, *(answers[k] for k in ("colour", "digit", "place")), strict=True
+    ):
+        (thing,) = analysis._digits(data, row)
+        assert thing == (analysis.COLOURS[colour], analysis.DIGITS[digit])
+        assert data["captions"][row][0].endswith(f"in the {place}")
+    rows, answers = analysis.scene_labels(task, "test", 2)
+    assert set(answers) == {
+        f"{side} {what}"
+        for side in ("left", "right")
+        for what in ("colour", "digit")
+    }
+    for row, left, right in zip(
+        rows, answers["left digit"], answers["right digit"], strict=True
+    ):
+        first, second, _ = data["boxes"][row, :, 0]
+        labels = data["label"][row, :2].tolist()
+        assert [left, right] == (labels if first <= second else labels[::-1])
+    with pytest.raises(ValueError, match="digits to be 1 or 2.*Ask about"):
+        analysis.scene_labels(task, "test", 3)
 
 
 def test_probe_reads_what_is_there_and_nothing_else():

@@ -108,7 +108,7 @@ def test_images_of_people_become_floats():
         ([np.pad(GOOD, [(0, 0), (0, 0), (0, 1)])], "alpha channel out"),
         ([GOOD[:7]], r"\(7, 8, 3\).*Resize it to 8 x 8"),
         ([np.zeros((16, 16, 3), "uint8")], "Resize it to 8 x 8"),
-        (GOOD, "Hand in a list of images|grey"),
+        (GOOD, "Put the image into a list"),
         ([np.moveaxis(GOOD, -1, 0)], "channels last"),
         ([GOOD / 1.0], "float64. Divide values from 0 to 255 by 255"),
         ([GOOD * np.nan], "no NaN"),
