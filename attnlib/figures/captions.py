@@ -156,8 +156,14 @@ def ranked_captions(image, captions, log_probs, title):
     ends = np.cumsum(heights)
     right.barh(ends, chances, height=0.8, color=style.COLORS["blue"])
     for line, end, chance in zip(lines, ends, chances, strict=True):
-        right.text(
-            0, end - 0.55, line, va="bottom", fontsize=10, parse_math=False
+        right.annotate(
+            line,
+            (0, end - 0.55),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="bottom",
+            fontsize=10,
+            parse_math=False,
         )
         right.annotate(
             f"{chance:.2g} %",
