@@ -305,27 +305,22 @@ def influence(model, task, lines, images) -> dict:
     image = embed(model, images)
     spread = float(np.sqrt(image.var(axis=0).mean()))
 
-    def of_word(t):
-        # A word depends on no later one.
-        cut = slice(None), slice(t + 1)
-        (slope,) = gradients(
-            lambda x: ops.sum(
-                log_probs(model, x, target[cut], following[cut])[:, t]
-            ),
-            image,
-        )
-        return np.linalg.norm(slope, axis=1) * spread
-
-    steps = range(following.shape[1])
+    # One copy of each image for each word, and one gradient for all: that of
+    # word t with respect to its own copy.
+    count = following.shape[1]
+    copies = np.repeat(image, count, axis=0)
+    words = [np.repeat(rows, count, axis=0) for rows in (target, following)]
+    own = np.tile(np.eye(count, dtype="float32"), (len(image), 1))
+    (slopes,) = gradients(
+        lambda x: ops.sum(log_probs(model, x, *words) * own), copies
+    )
     blurred = np.broadcast_to(image.mean(axis=0), image.shape)
     seen, blind = (
         ops.convert_to_numpy(log_probs(model, x, target, following))
         for x in (image, np.ascontiguousarray(blurred))
     )
-    return {
-        "gradient": np.stack([of_word(t) for t in steps], axis=1),
-        "gain": seen - blind,
-    }
+    lengths = np.linalg.norm(slopes, axis=1).reshape(-1, count)
+    return {"gradient": lengths * spread, "gain": seen - blind}
 
 
 def remember(model, task, line, images) -> np.ndarray:
