@@ -16,6 +16,7 @@ NAMES = ("smoke", "quick", "paper")
 NOTEBOOKS = {
     "00": "00_motivation",
     "02": "02_bahdanau_attention",
+    "03": "03_show_and_tell",
     "04": "04_soft_attention",
     "06": "06_recurrent_glimpses",
     "07": "07_draw",
@@ -257,8 +258,10 @@ class Captions(Settings):
     with up to `digits` digits, or of all of Flickr8k's images resized to
     `side` pixels, `captions_each` captions are learned; `held_out` scenes are
     for validation and as many for test. Words that occur less often than
-    `min_count` are unknown. The encoder halves the image until it has a grid
-    of `grid` rows; its width grows from `filters` to four times as many.
+    `min_count` are unknown. The `encoder` is `"joint"`, trained with the rest:
+    it halves the image until it has a grid of `grid` rows, and its width grows
+    from `filters` to four times as many; or `"vgg19"`, trained on ImageNet and
+    frozen, with a grid of `side` / 16 rows.
     `penalty_target` is 1, or 0 for words / places. Searches keep `beam_size`
     captions.
     """
@@ -280,6 +283,7 @@ class Captions(Settings):
     captions_each: int = 1
     held_out: int = 400
     min_count: int = 1
+    encoder: str = "joint"
     grid: int = 7
     filters: int = 16
     embedding_size: int = 64
@@ -594,6 +598,7 @@ _DRAWING = {
 _SCHEMAS = {
     "00": Motivation,
     "02": Translation,
+    "03": Captions,
     "04": Captions,
     "06": RecurrentGlimpses,
     "07": Draw,
@@ -611,6 +616,10 @@ _PROFILES = {
         "paper": {"repeats": 50},
     },
     "02": _TRANSLATION,
+    "03": {
+        profile: {**values, "models": ("nic", "nic-every-step")}
+        for profile, values in _CAPTIONING.items()
+    },
     "04": {
         profile: {**values, "models": ("nic", "soft")}
         for profile, values in _CAPTIONING.items()
@@ -619,6 +628,9 @@ _PROFILES = {
     "07": _DRAWING,
     "09": _TRANSFORMERS,
 }
+
+# The paper's encoder: its weights are 80 MB, and not everybody's to download.
+_VGG19 = {"encoder": "vgg19", "side": 224, "grid": 14}
 
 # What else is learned to see what the parts of soft attention are good for.
 _ABLATED = {"models": ("nic", "soft", "soft-no-penalty", "soft-no-gate")}
@@ -630,9 +642,10 @@ _SETTINGS = {
         None: {},
         "en-fr": {"source": "en", "target": "fr", "models": ("search",)},
     },
+    ("03", "paper"): {None: {}, "vgg19": _VGG19},
     ("04", "smoke"): {None: {}, "ablations": _ABLATED},
     ("04", "quick"): {None: {}, "ablations": _ABLATED},
-    ("04", "paper"): {None: {}, "ablations": _ABLATED},
+    ("04", "paper"): {None: {}, "ablations": _ABLATED, "vgg19": _VGG19},
     ("06", "paper"): {
         "g2": {"num_glimpses": 2, "glimpse_counts": (2,)},
         "g4": {"num_glimpses": 4, "glimpse_counts": (4,)},

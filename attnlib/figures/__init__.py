@@ -7,11 +7,16 @@ model, so figures can be drawn in widgets, tests and reports alike.
 
 from attnlib.figures.animation import animation, glimpse_animation
 from attnlib.figures.attention import attention_heatmap, attention_heatmaps
-from attnlib.figures.captions import words_over_regions
+from attnlib.figures.captions import (
+    captioned_images,
+    ranked_captions,
+    words_over_regions,
+)
 from attnlib.figures.curves import (
     accuracy_by_length,
     bar_chart,
     cost_curves,
+    grouped_bars,
     learning_curve,
     line_plot,
     tradeoff,
@@ -59,6 +64,7 @@ __all__ = [
     "attention_heatmap",
     "attention_heatmaps",
     "bar_chart",
+    "captioned_images",
     "claims_table",
     "cost_curves",
     "drawing_animation",
@@ -74,6 +80,7 @@ __all__ = [
     "glimpse_paths",
     "glimpse_step",
     "glimpse_strip",
+    "grouped_bars",
     "image_grid",
     "learning_curve",
     "line_plot",
@@ -81,6 +88,7 @@ __all__ = [
     "new_figure",
     "picture",
     "presets",
+    "ranked_captions",
     "scatter_locations",
     "sensor_view",
     "set_alt",

@@ -8,12 +8,13 @@ import numpy as np
 
 from attnlib import caption_scores, datasets, text
 from attnlib.datasets import digit_scenes
-from attnlib.models import show_and_tell, show_attend_tell
+from attnlib.models import encoders, show_and_tell, show_attend_tell
 from attnlib.models.glimpse_data import unit
 from attnlib.models.provenance import Provenance
 from attnlib.models.show_and_tell import ShowAndTell
 from attnlib.models.show_attend_tell import ShowAttendTell
 from attnlib.models.translation import validate
+from attnlib.ops import checks
 from attnlib.training import Batches, train_or_load
 
 # Longer captions, 1 % of Flickr8k's, would double a bucket's width.
@@ -30,6 +31,12 @@ KINDS = {
     "soft-no-gate": {"gated": False},
     "hard": {"attention": "hard"},
     "hard-no-baseline": {"attention": "hard", "baseline": False},
+}
+
+# What each encoder is, in words.
+ENCODERS = {
+    "joint": "encoder trained with the rest",
+    "vgg19": "VGG-19 trained on ImageNet, frozen",
 }
 
 # Words that only hold a caption together; those of relations are not among
@@ -125,6 +132,73 @@ def load_task(settings) -> Task:
     )
 
 
+def read_images(images, side):
+    """Return images that a person hands in as a captioner reads them.
+
+    Args:
+        images: Array (N, side, side, 3), or a list of arrays (side, side, 3),
+            RGB: bytes, or floats in [0, 1].
+        side: Height and width that the captioner was built for.
+
+    Returns:
+        float32 array (N, side, side, 3) in [0, 1].
+
+    Raises:
+        ValueError: The images are grey, have an alpha channel, another size
+            or other numbers, or there are none.
+
+    Example:
+
+    >>> import numpy as np
+    >>> photo = np.full((4, 4, 3), 255, "uint8")
+    >>> float(read_images([photo], 4).max())
+    1.0
+    """
+    # A single image would be taken for a list of its rows.
+    single = isinstance(images, np.ndarray) and images.ndim < 4
+    arrays = [np.asarray(image) for image in ([images] if single else images)]
+    for i, array in enumerate(arrays):
+        problem = _flaw(array, side)
+        if single or problem:
+            problem = problem or "Put the image into a list"
+            raise ValueError(
+                f"expected images of shape ({side}, {side}, 3), RGB, as bytes "
+                f"or as floats in [0, 1]. Received: image {i} of shape "
+                f"{array.shape}, dtype {array.dtype}. {problem}; "
+                "`datasets.flickr8k.read_image` does all that for a file"
+            )
+    if not arrays:
+        raise ValueError(
+            f"expected images of shape ({side}, {side}, 3). Received: none. "
+            "Hand in a list of at least one"
+        )
+    return np.stack(
+        [
+            unit(a) if a.dtype == np.uint8 else a.astype("float32")
+            for a in arrays
+        ]
+    )
+
+
+def _flaw(image, side):
+    """Say what to do with an image that does not fit, None where it does."""
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[-1] == 1):
+        return "Repeat the grey values three times along a last axis"
+    if image.ndim == 3 and image.shape[-1] == 4:
+        return "Leave the alpha channel out: image[..., :3]"
+    if image.ndim != 3 or image.shape[-1] != 3:
+        return "Hand in a list of images with channels last"
+    if image.shape[:2] != (side, side):
+        return f"Resize it to {side} x {side} pixels"
+    if image.dtype == np.uint8:
+        return None
+    if image.dtype.kind != "f":
+        return "Convert the values from 0 to 255 to uint8"
+    if not (np.isfinite(image).all() and 0 <= image.min() <= image.max() <= 1):
+        return "Divide values from 0 to 255 by 255, and have no NaN among them"
+    return None
+
+
 def build_encoder(side, grid, filters):
     """Return a small CNN from images (B, side, side, 3) to (B, g, g, D).
 
@@ -159,6 +233,19 @@ def build_encoder(side, grid, filters):
     return keras.Sequential(layers, name="encoder")
 
 
+def _encoder(settings, side):
+    """Return the encoder that a profile names, for images of a side."""
+    checks.one_of("encoder", settings.encoder, tuple(ENCODERS))
+    if settings.encoder == "joint":
+        return build_encoder(side, settings.grid, settings.filters)
+    if settings.grid * encoders.VGG19_STRIDE != side:
+        raise ValueError(
+            f"expected grid to be side / {encoders.VGG19_STRIDE} with the "
+            f"encoder 'vgg19'. Received: side {side}, grid {settings.grid}"
+        )
+    return encoders.vgg19(side)
+
+
 def build(settings, task, kind, steps):
     """Return a compiled model for a task.
 
@@ -168,12 +255,11 @@ def build(settings, task, kind, steps):
         kind: One of `KINDS`.
         steps: Number of updates that the learning rate decays over.
     """
-    encoder = build_encoder(task.side, settings.grid, settings.filters)
     options = {
         "target_size": len(task.vocabulary),
         "embedding_size": settings.embedding_size,
         "units": settings.units,
-        "encoder": encoder,
+        "encoder": _encoder(settings, task.side),
         "dropout": settings.dropout,
         "label_smoothing": settings.label_smoothing,
         "seed": settings.seed,
@@ -267,6 +353,8 @@ def train(settings, task, kind):
     keys = [*_RECIPE, *((_POLICY if hard else _ATTENTION) if attends else ())]
     config = {key: getattr(settings, key) for key in keys}
     config["vocabulary"] = task.vocabulary.digest
+    if settings.encoder != "joint":
+        config["encoder"] = settings.encoder
     module = show_attend_tell if attends else show_and_tell
     return train_or_load(
         lambda: build(settings, task, kind, steps),

@@ -75,6 +75,15 @@ DRAWINGS = {
     "transformer_triplets": lambda: figures.transformer_triplets(
         [IMAGE] * 3, [GRID] * 3, [IMAGE] * 3, ["a", "b", "c"], "t"
     ),
+    "grouped_bars": lambda: figures.grouped_bars(
+        {"m": {"red": 1.0, "two": -2.0}, "n": {"two": 3.0}}, "x (s)", "t"
+    ),
+    "captioned_images": lambda: figures.captioned_images(
+        [IMAGE] * 2, ["a red two", "a $5"], [["a red two"], ["a cat"]], "t"
+    ),
+    "ranked_captions": lambda: figures.ranked_captions(
+        IMAGE, ["a red two", "a " * 60], [-0.5, -900.0], "t"
+    ),
     "words_over_regions": lambda: figures.words_over_regions(
         IMAGE, ["a", "red"], np.eye(4)[:2], "t"
     ),
@@ -250,6 +259,20 @@ NAN = np.array([[np.nan, 1.0]])
          "as many"),
         (lambda: figures.tradeoff({}, "x", "y", "t"), "no series"),
         (lambda: figures.image_grid([]), "empty"),
+        (lambda: figures.grouped_bars({}, "x", "t"), "empty"),
+        (
+            lambda: figures.grouped_bars({"m": {"a": np.nan}}, "x", "t"),
+            "NaN",
+        ),
+        (
+            lambda: figures.captioned_images([IMAGE], ["a"], [], "t"),
+            "each image .1.. Received: 1 said and 0 true",
+        ),
+        (lambda: figures.captioned_images([], [], [], "t"), "empty"),
+        (
+            lambda: figures.ranked_captions(IMAGE, ["a"], [-1.0, -2.0], "t"),
+            "each caption .1.. Received: 2",
+        ),
         (
             lambda: figures.words_over_regions(IMAGE, ["a"], np.eye(4)),
             "of each word .1.",

@@ -90,6 +90,39 @@ def test_groups_hold_every_caption_once(task):
     assert max(y.shape[1] for _, y in short) <= 9
 
 
+GOOD = np.full((8, 8, 3), 51, "uint8")
+
+
+def test_images_of_people_become_floats():
+    mixed = captions.read_images([GOOD, np.full((8, 8, 3), 0.2)], 8)
+    assert mixed.dtype == "float32" and mixed.shape == (2, 8, 8, 3)
+    np.testing.assert_allclose(mixed, 0.2, atol=1e-6)
+    np.testing.assert_array_equal(captions.read_images(mixed, 8), mixed)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([GOOD, GOOD[..., 0]], r"image 1 of shape \(8, 8\).*Repeat the grey"),
+        ([GOOD[..., :1]], "Repeat the grey"),
+        ([np.pad(GOOD, [(0, 0), (0, 0), (0, 1)])], "alpha channel out"),
+        ([GOOD[:7]], r"\(7, 8, 3\).*Resize it to 8 x 8"),
+        ([np.zeros((16, 16, 3), "uint8")], "Resize it to 8 x 8"),
+        (GOOD, "Put the image into a list"),
+        ([np.moveaxis(GOOD, -1, 0)], "channels last"),
+        ([GOOD / 1.0], "float64. Divide values from 0 to 255 by 255"),
+        ([GOOD * np.nan], "no NaN"),
+        ([GOOD / 255 - 1.0], "Divide"),
+        ([GOOD.astype(int)], "int64. Convert.*to uint8"),
+        ([], "none. Hand in a list of at least one"),
+    ],
+)
+def test_other_images_are_one_clear_error(images, message):
+    wanted = r"^expected images of shape \(8, 8, 3\)"
+    with pytest.raises(ValueError, match=f"{wanted}.*Received.*({message})"):
+        captions.read_images(images, 8)
+
+
 @pytest.mark.parametrize(("side", "grid"), [(56, 7), (28, 14)])
 def test_encoder_ends_in_the_grid(side, grid):
     encoder = captions.build_encoder(side, grid, 4)
