@@ -17,6 +17,7 @@ NOTEBOOKS = {
     "00": "00_motivation",
     "02": "02_bahdanau_attention",
     "04": "04_soft_attention",
+    "05": "05_hard_attention",
     "06": "06_recurrent_glimpses",
     "07": "07_draw",
     "09": "09_spatial_transformer",
@@ -595,6 +596,7 @@ _SCHEMAS = {
     "00": Motivation,
     "02": Translation,
     "04": Captions,
+    "05": Captions,
     "06": RecurrentGlimpses,
     "07": Draw,
     "09": SpatialTransformers,
@@ -613,6 +615,10 @@ _PROFILES = {
     "02": _TRANSLATION,
     "04": {
         profile: {**values, "models": ("nic", "soft")}
+        for profile, values in _CAPTIONING.items()
+    },
+    "05": {
+        profile: {**values, "models": ("soft", "hard", "hard-no-baseline")}
         for profile, values in _CAPTIONING.items()
     },
     "06": _GLIMPSES,

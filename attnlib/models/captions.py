@@ -417,21 +417,27 @@ def draw_places(model, task, count, draws, split="test", seed=0) -> dict:
     following = text.pad(ids)
     previous = text.pad([[text.START, *line[:-1]] for line in ids])
     generator = np.random.default_rng(seed)
-    found = {"rewards": [], "places": [], "weights": []}
-    for start in range(0, len(ids), _TOGETHER):
-        rows = slice(start, start + _TOGETHER)
-        inputs = {
-            "source": unit(data["images"][:count][rows]),
-            "target": previous[rows],
-        }
-        several = [
-            _draw_once(model, inputs, following[rows], generator)
-            for _ in range(draws)
-        ]
-        for key, values in zip(found, zip(*several, strict=True), strict=True):
-            found[key].append(np.stack(values, axis=1))
-    found = {key: np.concatenate(values) for key, values in found.items()}
-    return {**found, "words": np.array([len(line) for line in ids])}
+    # Every image and caption stands for all of its draws.
+    rows = np.repeat(np.arange(len(ids)), draws)
+    parts = [
+        _draw_once(
+            model,
+            {
+                "source": unit(data["images"][some]),
+                "target": previous[some],
+            },
+            following[some],
+            generator,
+        )
+        for some in np.split(rows, range(_TOGETHER, len(rows), _TOGETHER))
+    ]
+    rewards, places, weights = map(np.concatenate, zip(*parts, strict=True))
+    return {
+        "rewards": rewards.reshape(-1, draws),
+        "places": places.reshape(-1, draws, *places.shape[1:]),
+        "weights": weights.reshape(-1, draws, *weights.shape[1:]),
+        "words": np.array([len(line) for line in ids]),
+    }
 
 
 def _draw_once(model, inputs, following, generator):
@@ -442,11 +448,11 @@ def _draw_once(model, inputs, following, generator):
     nll, mask = map(
         keras.ops.convert_to_numpy, word_nll(following, out["logits"])
     )
-    seen = (
+    places, weights = (
         keras.ops.convert_to_numpy(out[key]) * mask[:, :, None]
         for key in ("samples", "weights")
     )
-    return -nll.sum(axis=1), *seen
+    return -nll.sum(axis=1), places, weights
 
 
 def policy_spread(found, baseline) -> dict:
