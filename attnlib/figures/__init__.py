@@ -8,6 +8,7 @@ model, so figures can be drawn in widgets, tests and reports alike.
 from attnlib.figures.animation import animation, glimpse_animation
 from attnlib.figures.attention import attention_heatmap, attention_heatmaps
 from attnlib.figures.captions import words_over_regions
+from attnlib.figures.crops import crop_view
 from attnlib.figures.curves import (
     accuracy_by_length,
     bar_chart,
@@ -61,6 +62,7 @@ __all__ = [
     "bar_chart",
     "claims_table",
     "cost_curves",
+    "crop_view",
     "drawing_animation",
     "drawing_step",
     "drawing_strip",
