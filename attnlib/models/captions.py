@@ -276,10 +276,6 @@ def train(settings, task, kind):
         look_up,
     )
     steps = settings.epochs * len(batches.epoch(0))
-    held_out = [
-        ({**x, "source": unit(task.validation["images"][x["source"][:, 0]])}, y)
-        for x, y in groups(task, "validation", 1)
-    ]
     attends, hard = not kind.startswith("nic"), kind.startswith("hard")
     keys = [*_RECIPE, *((_POLICY if hard else _ATTENTION) if attends else ())]
     config = {key: getattr(settings, key) for key in keys}
@@ -299,19 +295,36 @@ def train(settings, task, kind):
         data_digest=task.digest,
         seed=settings.seed,
         version=module.VERSION,
-        validation=lambda model: {
-            **validate(model, held_out),
-            **(_watch(model, task) if hard else {}),
-        },
+        validation=_Validation(task, hard),
     )
 
 
-def _watch(model, task):
-    """Return what `policy_spread` says, under names that are not printed."""
-    found = draw_places(model, task, _WATCHED, _DRAWS, "validation")
-    baseline = float(keras.ops.convert_to_numpy(model.baseline))
-    spread = policy_spread(found, baseline)
-    return {f"_{name}": value for name, value in spread.items()}
+class _Validation:
+    """What is measured on held-out data after every epoch of a training.
+
+    Args:
+        task: A `Task`.
+        hard: Whether to measure REINFORCE, too, under names that are not
+            printed.
+    """
+
+    def __init__(self, task, hard):
+        images = task.validation["images"]
+        self.task, self.hard, self.drawer = task, hard, None
+        self.groups = [
+            ({**x, "source": unit(images[x["source"][:, 0]])}, y)
+            for x, y in groups(task, "validation", 1)
+        ]
+
+    def __call__(self, model):
+        found = validate(model, self.groups)
+        if self.hard:
+            self.drawer = self.drawer or PlaceDrawer(model)
+            drawn = self.drawer.draw(self.task, _WATCHED, _DRAWS, "validation")
+            baseline = float(keras.ops.convert_to_numpy(model.baseline))
+            for name, value in policy_spread(drawn, baseline).items():
+                found[f"_{name}"] = value
+        return found
 
 
 def train_all(settings, task) -> dict:
@@ -394,65 +407,74 @@ def follow(model, task, captions, split="test") -> list:
     return found
 
 
-def draw_places(model, task, count, draws, split="test", seed=0) -> dict:
-    """Let hard attention write first references, drawing where it looks.
+class PlaceDrawer(keras.Model):
+    """Let hard attention write given captions, drawing where it looks.
+
+    Keep one for a model: it compiles the model once for each shape.
 
     Args:
-        model: A `ShowAttendTell` with hard attention.
-        task: A `Task`.
-        count: Number N of images, the first ones.
-        draws: Number K of times that each caption is written.
-        split: `"train"`, `"validation"` or `"test"`.
-        seed: Seed of the draws.
-
-    Returns:
-        A dict of arrays: `rewards` (N, K), log p(y | s) of the whole caption
-        in nats; `places` (N, K, T, L), the drawn places s, one-hot, and
-        `weights`, the alpha that they were drawn from, both 0 beyond the
-        caption's end; `words` (N,), END included.
+        model: A built `ShowAttendTell` with hard attention.
     """
-    data = getattr(task, split)
-    lines = [several[0] for several in data["captions"][:count]]
-    ids = [[*task.vocabulary.encode(line), text.END] for line in lines]
-    following = text.pad(ids)
-    previous = text.pad([[text.START, *line[:-1]] for line in ids])
-    generator = np.random.default_rng(seed)
-    # Every image and caption stands for all of its draws.
-    rows = np.repeat(np.arange(len(ids)), draws)
-    parts = [
-        _draw_once(
-            model,
-            {
+
+    def __init__(self, model):
+        super().__init__(name="place_drawer")
+        self.model = model
+        self.supports_jit = model.supports_jit
+        self.built = True
+
+    def call(self, inputs):
+        out = self.model.force(inputs, noise={"places": inputs["places"]})
+        nll, mask = word_nll(inputs["following"], out["logits"])
+        return {
+            "rewards": -keras.ops.sum(nll, axis=1),
+            "places": out["samples"] * mask[:, :, None],
+            "weights": out["weights"] * mask[:, :, None],
+        }
+
+    def draw(self, task, count, draws, split="test", seed=0) -> dict:
+        """Write the first reference of each image several times.
+
+        Args:
+            task: A `Task`.
+            count: Number N of images, the first ones.
+            draws: Number K of times that each caption is written.
+            split: `"train"`, `"validation"` or `"test"`.
+            seed: Seed of the draws.
+
+        Returns:
+            A dict of arrays: `rewards` (N, K), log p(y | s) of the whole
+            caption in nats; `places` (N, K, T, L), the drawn places s,
+            one-hot, and `weights`, the alpha that they were drawn from, both
+            0 beyond the caption's end; `words` (N,), END included.
+        """
+        data = getattr(task, split)
+        lines = [several[0] for several in data["captions"][:count]]
+        ids = [[*task.vocabulary.encode(line), text.END] for line in lines]
+        following = text.pad(ids)
+        previous = text.pad([[text.START, *line[:-1]] for line in ids])
+        generator = np.random.default_rng(seed)
+        # Every image and caption stands for all of its draws.
+        rows = np.repeat(np.arange(len(ids)), draws)
+        parts = []
+        for start in range(0, len(rows), _TOGETHER):
+            some = rows[start : start + _TOGETHER]
+            shape = (len(some), following.shape[1], self.model.grid[0])
+            inputs = {
                 "source": unit(data["images"][some]),
                 "target": previous[some],
-            },
-            following[some],
-            generator,
-        )
-        for some in np.split(rows, range(_TOGETHER, len(rows), _TOGETHER))
-    ]
-    rewards, places, weights = map(np.concatenate, zip(*parts, strict=True))
-    return {
-        "rewards": rewards.reshape(-1, draws),
-        "places": places.reshape(-1, draws, *places.shape[1:]),
-        "weights": weights.reshape(-1, draws, *weights.shape[1:]),
-        "words": np.array([len(line) for line in ids]),
-    }
-
-
-def _draw_once(model, inputs, following, generator):
-    """Return reward (B,), places and weights (B, T, L) of one draw."""
-    shape = (*following.shape, model.grid[0])
-    noise = {"places": generator.gumbel(size=shape).astype("float32")}
-    out = model.force(inputs, noise=noise)
-    nll, mask = map(
-        keras.ops.convert_to_numpy, word_nll(following, out["logits"])
-    )
-    places, weights = (
-        keras.ops.convert_to_numpy(out[key]) * mask[:, :, None]
-        for key in ("samples", "weights")
-    )
-    return -nll.sum(axis=1), places, weights
+                "following": following[some],
+                "places": generator.gumbel(size=shape).astype("float32"),
+            }
+            parts.append(self.predict_on_batch(inputs))
+        found = {
+            name: np.concatenate([part[name] for part in parts])
+            for name in parts[0]
+        }
+        found = {
+            name: values.reshape(-1, draws, *values.shape[1:])
+            for name, values in found.items()
+        }
+        return {**found, "words": np.array([len(line) for line in ids])}
 
 
 def policy_spread(found, baseline) -> dict:
@@ -463,7 +485,7 @@ def policy_spread(found, baseline) -> dict:
     alpha_ti), where R = log p(y | s) (equation 12).
 
     Args:
-        found: From `draw_places`, of at least 2 draws.
+        found: From `PlaceDrawer.draw`, of at least 2 draws.
         baseline: The number b that training subtracts.
 
     Returns:

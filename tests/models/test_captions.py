@@ -49,6 +49,11 @@ def hard(tiny, task):
     return captions.build(tiny, task, "hard", 10)
 
 
+@pytest.fixture(scope="module")
+def drawer(hard):
+    return captions.PlaceDrawer(hard)
+
+
 def test_task_has_scenes_and_their_words(task, tiny):
     assert len(task.train["images"]) == 40 and len(task.test["images"]) == 8
     assert task.knows_boxes and "40 training images" in task.description
@@ -228,8 +233,8 @@ def test_follow_is_the_search_s_own_attention(task, soft):
         np.testing.assert_allclose(weights, one.weights[:count], atol=1e-5)
 
 
-def test_places_are_drawn_by_their_weights(task, hard):
-    found = captions.draw_places(hard, task, 3, 400, seed=1)
+def test_places_are_drawn_by_their_weights(task, drawer):
+    found = drawer.draw(task, 3, 400, seed=1)
     lines = [several[0].split() for several in task.test["captions"][:3]]
     assert found["words"].tolist() == [len(line) + 1 for line in lines]
     assert found["rewards"].shape == (3, 400)
@@ -246,13 +251,13 @@ def test_places_are_drawn_by_their_weights(task, hard):
         assert (np.abs(seen - first) < 5 * error).all()
 
 
-def test_rewards_are_the_captions_log_probabilities(task, hard):
-    found = captions.draw_places(hard, task, 2, 3)
+def test_rewards_are_the_captions_log_probabilities(task, hard, drawer):
+    found = drawer.draw(task, 2, 3)
     words = text.pad(
         [task.vocabulary.encode(s[0]) for s in task.test["captions"][:2]]
     )
     before = np.pad(words, ((0, 0), (1, 0)), constant_values=text.START)
-    for k in range(3):
+    for k in range(2):
         # Noise so strong that the same places are drawn again.
         noise = {"places": 1e4 * found["places"][:, k]}
         source = captions.unit(task.test["images"][:2])
@@ -264,10 +269,9 @@ def test_rewards_are_the_captions_log_probabilities(task, hard):
             assert found["rewards"][i, k] == pytest.approx(expected, rel=1e-4)
 
 
-def test_draws_depend_on_their_seed(task, hard):
+def test_draws_depend_on_their_seed(task, drawer):
     one, same, other = (
-        captions.draw_places(hard, task, 2, 2, seed=seed)["places"]
-        for seed in (0, 0, 1)
+        drawer.draw(task, 2, 3, seed=seed)["places"] for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
