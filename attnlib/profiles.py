@@ -18,6 +18,7 @@ NOTEBOOKS = {
     "02": "02_bahdanau_attention",
     "03": "03_show_and_tell",
     "04": "04_soft_attention",
+    "05": "05_hard_attention",
     "06": "06_recurrent_glimpses",
     "07": "07_draw",
     "09": "09_spatial_transformer",
@@ -600,6 +601,7 @@ _SCHEMAS = {
     "02": Translation,
     "03": Captions,
     "04": Captions,
+    "05": Captions,
     "06": RecurrentGlimpses,
     "07": Draw,
     "09": SpatialTransformers,
@@ -622,6 +624,10 @@ _PROFILES = {
     },
     "04": {
         profile: {**values, "models": ("nic", "soft")}
+        for profile, values in _CAPTIONING.items()
+    },
+    "05": {
+        profile: {**values, "models": ("soft", "hard", "hard-no-baseline")}
         for profile, values in _CAPTIONING.items()
     },
     "06": _GLIMPSES,

@@ -12,6 +12,7 @@ from attnlib.figures.captions import (
     ranked_captions,
     words_over_regions,
 )
+from attnlib.figures.crops import crop_view
 from attnlib.figures.curves import (
     accuracy_by_length,
     bar_chart,
@@ -67,6 +68,7 @@ __all__ = [
     "captioned_images",
     "claims_table",
     "cost_curves",
+    "crop_view",
     "drawing_animation",
     "drawing_step",
     "drawing_strip",

@@ -87,6 +87,16 @@ DRAWINGS = {
     "words_over_regions": lambda: figures.words_over_regions(
         IMAGE, ["a", "red"], np.eye(4)[:2], "t"
     ),
+    "crop_view": lambda: figures.crop_view(
+        IMAGE,
+        (3, 4, 10, 8),
+        IMAGE[4:12, 3:13],
+        [1, 2],
+        {"hard": [1, 1], "smooth": [1, 2]},
+        1.5,
+        "x (pixels)",
+        "error",
+    ),
     "located_boxes": lambda: figures.located_boxes(
         [IMAGE] * 3, PATH, -PATH, 0.3, ["a", "b", "c"], "t"
     ),
@@ -284,12 +294,27 @@ NAN = np.array([[np.nan, 1.0]])
             "whole rows of cells .2.",
         ),
         (lambda: figures.image_grid([IMAGE], ["a", "b"]), "one title"),
+        (
+            lambda: figures.crop_view(
+                IMAGE, (1, 2), IMAGE, [1, 2], {"a": [1, 2]}, 1, "x", "y"
+            ),
+            "left, top, width and height",
+        ),
         (lambda: style.as_array("x", [], 1), "empty"),
     ],
 )  # fmt: skip
 def test_bad_input_meets_one_clear_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_box_lies_around_its_pixels():
+    fig = figures.crop_view(
+        IMAGE, (3, 4, 10, 8), IMAGE, [1, 2], {"a": [1, 2]}, 1, "x", "y"
+    )
+    (box,) = fig.axes[0].patches
+    assert box.get_xy() == (2.5, 3.5)
+    assert (box.get_width(), box.get_height()) == (10, 8)
 
 
 def test_unknown_name():
