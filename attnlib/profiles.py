@@ -15,6 +15,7 @@ NAMES = ("smoke", "quick", "paper")
 
 NOTEBOOKS = {
     "00": "00_motivation",
+    "01": "01_encoder_decoder",
     "02": "02_bahdanau_attention",
     "04": "04_soft_attention",
     "06": "06_recurrent_glimpses",
@@ -50,6 +51,37 @@ class Motivation(Settings):
     conv_sizes: tuple = (64, 128, 256, 512, 1024, 2048)
     batch_sizes: tuple = (1, 8)
     repeats: int = 15
+
+
+@dataclass(frozen=True)
+class EncoderDecoder(Settings):
+    """Notebook 01: words backwards through one vector.
+
+    `examples` training words have `shortest` to `longest` letters; the models
+    with `-short` in their names train on those of up to `short_longest`.
+    `held_out` is the number of words for validation and for test.
+    `number_words` are the fields of notebook 02's quick profile that differ
+    for number words, as pairs of name and value.
+    """
+
+    may_be_zero: ClassVar[tuple] = ("warmup_steps",)
+
+    models: tuple = ("search", "encdec", "search-short", "encdec-short")
+    examples: int = 8000
+    held_out: int = 600
+    shortest: int = 2
+    longest: int = 20
+    short_longest: int = 10
+    embedding_size: int = 32
+    encoder_units: int = 32
+    decoder_units: int = 64
+    epochs: int = 8
+    batch_size: int = 64
+    learning_rate: float = 6e-3
+    warmup_steps: int = 50
+    buckets: int = 2
+    widths: tuple = ()
+    number_words: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -311,6 +343,12 @@ _COUNTS = (
     "step_counts",
 )
 
+
+_REVERSAL = {
+    "smoke": {},
+    "quick": {},
+    "paper": {},
+}
 
 _TRANSLATION = {
     "smoke": {
@@ -593,6 +631,7 @@ _DRAWING = {
 
 _SCHEMAS = {
     "00": Motivation,
+    "01": EncoderDecoder,
     "02": Translation,
     "04": Captions,
     "06": RecurrentGlimpses,
@@ -610,6 +649,7 @@ _PROFILES = {
         "quick": {},
         "paper": {"repeats": 50},
     },
+    "01": _REVERSAL,
     "02": _TRANSLATION,
     "04": {
         profile: {**values, "models": ("nic", "soft")}
