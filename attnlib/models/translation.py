@@ -325,9 +325,7 @@ def train(settings, task, attention=True, rows=None, name=None):
     )
 
 
-def fit(
-    make, settings, task, rows, *, name, config, version, longest=None
-):
+def fit(make, settings, task, rows, *, name, config, version, longest=None):
     """Train a translator on some pairs of a task, or load what was trained.
 
     Args:
