@@ -59,29 +59,35 @@ class EncoderDecoder(Settings):
 
     `examples` training words have `shortest` to `longest` letters; the models
     with `-short` in their names train on those of up to `short_longest`.
-    `held_out` is the number of words for validation and for test.
-    `number_words` are the fields of notebook 02's quick profile that differ
-    for number words, as pairs of name and value.
+    `held_out` is the number of words for validation and for test. The
+    encoder-decoder's vector has `decoder_units` numbers, and in further ones
+    each of `widths`. `number_words` are the fields of notebook 02's quick
+    profile that differ for number words, as pairs of name and value.
     """
 
     may_be_zero: ClassVar[tuple] = ("warmup_steps",)
 
     models: tuple = ("search", "encdec", "search-short", "encdec-short")
     examples: int = 8000
-    held_out: int = 600
+    held_out: int = 950
     shortest: int = 2
     longest: int = 20
     short_longest: int = 10
     embedding_size: int = 32
     encoder_units: int = 32
     decoder_units: int = 64
-    epochs: int = 8
+    epochs: int = 6
     batch_size: int = 64
     learning_rate: float = 6e-3
     warmup_steps: int = 50
     buckets: int = 2
-    widths: tuple = ()
-    number_words: tuple = ()
+    widths: tuple = (16, 32)
+    number_words: tuple = (
+        ("examples", 2000),
+        ("numbers", 3),
+        ("held_out", 300),
+        ("epochs", 6),
+    )
 
 
 @dataclass(frozen=True)
@@ -341,13 +347,59 @@ _COUNTS = (
     "batch_sizes",
     "glimpse_counts",
     "step_counts",
+    "widths",
 )
 
 
 _REVERSAL = {
-    "smoke": {},
+    "smoke": {
+        "models": ("search", "encdec"),
+        "examples": 256,
+        "held_out": 40,
+        "longest": 6,
+        "short_longest": 4,
+        "embedding_size": 8,
+        "encoder_units": 4,
+        "decoder_units": 8,
+        "epochs": 1,
+        "buckets": 1,
+        "widths": (),
+        "number_words": (
+            ("examples", 64),
+            ("numbers", 1),
+            ("held_out", 18),
+            ("encoder_units", 4),
+            ("decoder_units", 8),
+            ("epochs", 1),
+            ("buckets", 1),
+        ),
+    },
     "quick": {},
-    "paper": {},
+    # The lengths of the paper's figure, within what a job has time for.
+    "paper": {
+        "examples": 40000,
+        "held_out": 1800,
+        "shortest": 5,
+        "longest": 40,
+        "short_longest": 20,
+        "embedding_size": 64,
+        "encoder_units": 64,
+        "decoder_units": 128,
+        "epochs": 16,
+        "batch_size": 128,
+        "learning_rate": 3e-3,
+        "warmup_steps": 300,
+        "buckets": 3,
+        "widths": (32, 64, 256),
+        "number_words": (
+            ("examples", 20000),
+            ("held_out", 800),
+            ("encoder_units", 64),
+            ("decoder_units", 128),
+            ("epochs", 10),
+            ("learning_rate", 3e-3),
+        ),
+    },
 }
 
 _TRANSLATION = {
@@ -809,8 +861,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
         **overrides: Fields of the notebook to change; None changes nothing.
 
     Returns:
-        A frozen dataclass: `Motivation`, `Translation`, `Captions`,
-        `RecurrentGlimpses`, `Draw` or `SpatialTransformers`.
+        A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
+        `Captions`, `RecurrentGlimpses`, `Draw` or `SpatialTransformers`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a
