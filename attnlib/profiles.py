@@ -83,10 +83,9 @@ class EncoderDecoder(Settings):
     buckets: int = 2
     widths: tuple = (16, 32)
     number_words: tuple = (
-        ("examples", 2000),
+        ("examples", 3000),
         ("numbers", 3),
         ("held_out", 300),
-        ("epochs", 6),
     )
 
 
