@@ -291,27 +291,57 @@ def summaries(decoder, task, data) -> np.ndarray:
     return memory["context"]
 
 
+def probe(decoder, task, lengths, count=2000, held_out=400) -> np.ndarray:
+    """Say which letters a linear reader finds in the summary.
+
+    Each length has readers of its own, fitted on fresh words of the training
+    split and tried on fresh words of the test split.
+
+    Args:
+        decoder: A `decoding.Decoder` of an `RNNEncoderDecoder`.
+        task: A `translation.Task` of reversed words.
+        lengths: Lengths of the words.
+        count: Words of a length to fit on.
+        held_out: Words of a length to try.
+
+    Returns:
+        Array (lengths, P) of letters right in percent, for the places
+        counted from the end of a word; NaN where a word has no such place.
+    """
+    table = np.full((len(lengths), max(lengths)), np.nan)
+    for row, length in enumerate(lengths):
+        options = {"shortest": int(length), "longest": int(length)}
+        fitted, tried = (
+            datasets.load("reversal", split, count=number, **options)
+            for split, number in (("train", count), ("test", held_out))
+        )
+        probes = fit_probes(
+            summaries(decoder, task, fitted), joined(fitted["source"])
+        )
+        right = read_probes(
+            probes, summaries(decoder, task, tried), joined(tried["source"])
+        )
+        table[row, :length] = 100 * right.mean(axis=0)
+    return table
+
+
 def fit_probes(vectors, words, penalty=1.0) -> np.ndarray:
     """Fit linear readers of the letters in a vector, by ridge regression.
 
     Args:
         vectors: Array (N, U).
-        words: List of N words of the alphabet, without spaces.
+        words: List of N words of one length L, without spaces.
         penalty: Factor of the squared weights.
 
     Returns:
-        Array (P, U + 1, 26), for the letters counted from the end of a word,
-        as far as a word is long.
+        Array (L, U + 1, 26), for the letters counted from the end.
     """
-    inputs = _with_one(vectors)
-    letters, probes = _letters(words), []
-    ridge = penalty * np.eye(inputs.shape[1])
-    for column in letters.T:
-        here = column >= 0
-        wanted = np.eye(len(reversal.LETTERS))[column[here]]
-        x = inputs[here]
-        probes.append(np.linalg.solve(x.T @ x + ridge, x.T @ wanted))
-    return np.stack(probes)
+    x = _with_one(vectors)
+    wanted = np.eye(len(reversal.LETTERS))[_letters(words)]  # (N, L, 26)
+    flat = wanted.reshape(len(words), -1)
+    ridge = penalty * np.eye(x.shape[1])
+    found = np.linalg.solve(x.T @ x + ridge, x.T @ flat)
+    return found.reshape(-1, *wanted.shape[1:]).transpose(1, 0, 2)
 
 
 def read_probes(probes, vectors, words) -> np.ndarray:
@@ -320,27 +350,25 @@ def read_probes(probes, vectors, words) -> np.ndarray:
     Args:
         probes: From `fit_probes`.
         vectors: Array (N, U).
-        words: List of N words.
+        words: List of N words of the probes' length.
 
     Returns:
-        Array (N, P) of 0 and 1 for the letters from a word's end; NaN where
-        a word has no such letter.
+        Boolean array (N, L), for the letters counted from the end.
     """
-    letters = _letters(words)[:, : len(probes)]
     scores = np.einsum("nu,puk->npk", _with_one(vectors), probes)
-    right = scores.argmax(axis=-1)[:, : letters.shape[1]] == letters
-    return np.where(letters >= 0, right, np.nan)
+    return scores.argmax(axis=-1) == _letters(words)
 
 
 def by_place(right, words) -> tuple:
     """Return the mean over the words of each length.
 
     Args:
-        right: Array (N, P), NaN where a word has no such letter.
+        right: Array (N, P), from `written_rightly`.
         words: List of N words.
 
     Returns:
-        `(lengths, means)`: (K,) and (K, P), in percent.
+        `(lengths, means)`: (K,) and (K, P), in percent; NaN where a word has
+        no such place.
     """
     sizes = np.array([len(word) for word in words])
     lengths = np.unique(sizes)
@@ -351,12 +379,16 @@ def by_place(right, words) -> tuple:
 
 
 def written_rightly(hypotheses, task, split="test") -> np.ndarray:
-    """Return which letters a model wrote rightly, as `read_probes` does.
+    """Return which letters a model wrote rightly.
 
     Args:
         hypotheses: One `decoding.Hypothesis` for each word of the split.
         task: A `translation.Task`.
         split: `"train"`, `"validation"` or `"test"`.
+
+    Returns:
+        Array (N, P) of 0 and 1 for the letters from a word's end; NaN where
+        a word has no such letter.
     """
     _, targets = translation.pairs(task, split)
     right = np.full((len(targets), max(map(len, targets))), np.nan)
@@ -381,11 +413,10 @@ def _with_one(vectors):
 
 
 def _letters(words):
-    """Return letters as numbers, (N, P), the last first; -1 for none."""
-    out = np.full((len(words), max(map(len, words))), -1)
-    for row, word in zip(out, words, strict=True):
-        row[: len(word)] = [reversal.LETTERS.index(a) for a in word[::-1]]
-    return out
+    """Return letters of words of one length as numbers, the last first."""
+    return np.array(
+        [[reversal.LETTERS.index(a) for a in word[::-1]] for word in words]
+    )
 
 
 def read_word(line) -> str:
