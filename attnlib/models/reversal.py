@@ -229,24 +229,24 @@ def compare_thirds(grade):
     )
 
 
-def aligned_mass(model, task, split="test") -> float:
+def aligned_mass(model, task, split="test") -> tuple:
     """Return the mean weight on the letter that is to be written.
 
     Args:
         model: An `RNNSearch` with attention, which writes the references.
         task: A `translation.Task`.
         split: `"train"`, `"validation"` or `"test"`.
+
+    Returns:
+        `(mass, near)`: on the letter, and on it and its neighbours.
     """
     weights = translation.reference_weights(model, task, split)
-    return float(
-        np.mean(
-            [
-                weights[row, step, place]
-                for row, places in enumerate(getattr(task, split)["alignment"])
-                for step, place in enumerate(places)
-            ]
-        )
-    )
+    found = []
+    for row, places in enumerate(getattr(task, split)["alignment"]):
+        for step, place in enumerate(places):
+            near = weights[row, step, max(0, place - 1) : place + 2]
+            found.append((weights[row, step, place], near.sum()))
+    return tuple(np.mean(found, axis=0).tolist())
 
 
 def bits_kept(model, task, split="test") -> np.ndarray:
@@ -287,7 +287,9 @@ def summaries(decoder, task, data) -> np.ndarray:
         data: A split, such as `task.test`.
     """
     sources = [task.source.encode(line) for line in data["source"]]
-    _, memory = decoder.encode(text.pad(sources))
+    # One width, where possible, is compiled once.
+    width = max(map(len, [*sources, *task.train["alignment"]]))
+    _, memory = decoder.encode(text.pad(sources, width))
     return memory["context"]
 
 
