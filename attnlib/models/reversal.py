@@ -59,18 +59,19 @@ def load_task(settings) -> Task:
     )
 
 
-def words_settings(settings):
+def words_settings(settings, **overrides):
     """Return the settings of the models of number words.
 
     Args:
         settings: A `profiles.EncoderDecoder`.
+        **overrides: Fields to change; None changes nothing.
 
     Returns:
         A `profiles.Translation`.
     """
-    return profiles.load(
-        "02", "quick", seed=settings.seed, **dict(settings.number_words)
-    )
+    given = {k: v for k, v in overrides.items() if v is not None}
+    fields = {**dict(settings.number_words), **given}
+    return profiles.load("02", "quick", seed=settings.seed, **fields)
 
 
 def build(settings, task, kind, steps):

@@ -81,6 +81,8 @@ def test_other_widths(task, tiny):
 def test_number_words_are_a_task_of_the_same_recipe(tiny):
     settings = reversal.words_settings(tiny)
     assert (settings.notebook, settings.examples) == ("02", 64)
+    other = reversal.words_settings(tiny, examples=32, epochs=None)
+    assert (other.examples, other.epochs) == (32, settings.epochs)
     task = translation.load_task(settings)
     training = reversal.train(settings, task, "encdec")
     assert training.model.target_size == len(task.target)
