@@ -18,6 +18,7 @@ _MODULES = (
     "mnist",
     "multi30k",
     "number_words",
+    "reversal",
 )
 
 

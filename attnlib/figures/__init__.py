@@ -40,6 +40,7 @@ from attnlib.figures.glimpses import (
     sensor_view,
 )
 from attnlib.figures.images import image_grid
+from attnlib.figures.letters import letter_rows, place_map
 from attnlib.figures.style import COLORS, new_figure, styled, use_style
 from attnlib.figures.tables import claims_table
 from attnlib.figures.transformers import (
@@ -85,10 +86,12 @@ __all__ = [
     "grouped_bars",
     "image_grid",
     "learning_curve",
+    "letter_rows",
     "line_plot",
     "located_boxes",
     "new_figure",
     "picture",
+    "place_map",
     "presets",
     "ranked_captions",
     "scatter_locations",

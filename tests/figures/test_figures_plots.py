@@ -56,6 +56,12 @@ DRAWINGS = {
     "accuracy_by_length": lambda: figures.accuracy_by_length(
         [1, 2, 3], {"with": [99, 98, 97], "without": [99, 50, 1]}
     ),
+    "letter_rows": lambda: figures.letter_rows(
+        {"right": "cba", "wrong": "caba"}, "cba", "t"
+    ),
+    "place_map": lambda: figures.place_map(
+        [[100, np.nan], [90, 20]], [1, 2], "t"
+    ),
     "bar_chart": lambda: figures.bar_chart({"a": 1.0, "b": 2000.0}, "s", "t"),
     "cost_curves": lambda: figures.cost_curves(
         [64, 128], {"a": [1, 4], "b": [2, 2]}, crossovers={"x": (90, 2)}
@@ -300,6 +306,10 @@ NAN = np.array([[np.nan, 1.0]])
             ),
             "left, top, width and height",
         ),
+        (lambda: figures.letter_rows({}, "ab", "t"), "0 rows, 2 letters"),
+        (lambda: figures.letter_rows({"a": "b"}, "", "t"), "0 letters"),
+        (lambda: figures.place_map([[1.0]], [1, 2], "t"), "2 lengths"),
+        (lambda: figures.place_map([[1.0], [np.nan]], [1, 2], "t"), "row 1"),
         (lambda: style.as_array("x", [], 1), "empty"),
     ],
 )  # fmt: skip
@@ -315,6 +325,20 @@ def test_a_box_lies_around_its_pixels():
     (box,) = fig.axes[0].patches
     assert box.get_xy() == (2.5, 3.5)
     assert (box.get_width(), box.get_height()) == (10, 8)
+
+
+def test_wrong_letters_are_crossed_out():
+    fig = figures.letter_rows({"a": "cb", "b": "xbaa"}, "cba", "t")
+    crossed = fig.axes[0].lines
+    assert [line.get_xdata()[0].round(1) for line in crossed] == [-0.4, 2.6]
+    assert "a: cb, 2 letters right; b: xbaa, 2 letters" in figures.get_alt(fig)
+
+
+def test_places_that_a_word_lacks_stay_white():
+    fig = DRAWINGS["place_map"]()
+    drawn = fig.axes[0].images[0].get_array()
+    assert drawn.mask.tolist() == [[False, True], [False, False]]
+    assert "2 letters: 90 at the last, 20 at the first" in figures.get_alt(fig)
 
 
 def test_unknown_name():
