@@ -145,7 +145,7 @@ def test_every_drawing_function_is_tried():
         "COLORS", "animation", "claims_table", "drawing_animation", "explorer",
         "game_animation", "get_alt", "glimpse_animation", "new_figure",
         "picture", "presets", "set_alt", "show", "styled", "to_png",
-        "use_style",
+        "use_style", "word_explorer",
     }  # fmt: skip
     assert set(figures.__all__) - others == set(DRAWINGS)
 

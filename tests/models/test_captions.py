@@ -200,7 +200,8 @@ def test_another_soft_model_means_another_hard_one(tiny, task, monkeypatch):
     captions.train(tiny, task, "hard-no-baseline")
     names = [name for name, _ in seen]
     assert names == ["soft", "hard-no-baseline"]
-    assert "encoder" not in seen[0][1] and seen[1][1]["encoder"] == "soft-1"
+    assert "trained_encoder" not in seen[0][1]
+    assert seen[1][1]["trained_encoder"] == "soft-1"
 
 
 def test_a_batch_has_the_images_of_its_captions(tiny, task, monkeypatch):
