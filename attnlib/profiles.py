@@ -15,8 +15,11 @@ NAMES = ("smoke", "quick", "paper")
 
 NOTEBOOKS = {
     "00": "00_motivation",
+    "01": "01_encoder_decoder",
     "02": "02_bahdanau_attention",
+    "03": "03_show_and_tell",
     "04": "04_soft_attention",
+    "05": "05_hard_attention",
     "06": "06_recurrent_glimpses",
     "07": "07_draw",
     "09": "09_spatial_transformer",
@@ -50,6 +53,42 @@ class Motivation(Settings):
     conv_sizes: tuple = (64, 128, 256, 512, 1024, 2048)
     batch_sizes: tuple = (1, 8)
     repeats: int = 15
+
+
+@dataclass(frozen=True)
+class EncoderDecoder(Settings):
+    """Notebook 01: words backwards through one vector.
+
+    `examples` training words have `shortest` to `longest` letters; the models
+    with `-short` in their names train on those of up to `short_longest`.
+    `held_out` is the number of words for validation and for test. The
+    encoder-decoder's vector has `decoder_units` numbers, and in further ones
+    each of `widths`. `number_words` are the fields of notebook 02's quick
+    profile that differ for number words, as pairs of name and value.
+    """
+
+    may_be_zero: ClassVar[tuple] = ("warmup_steps",)
+
+    models: tuple = ("search", "encdec", "search-short", "encdec-short")
+    examples: int = 8000
+    held_out: int = 950
+    shortest: int = 2
+    longest: int = 20
+    short_longest: int = 10
+    embedding_size: int = 32
+    encoder_units: int = 32
+    decoder_units: int = 64
+    epochs: int = 6
+    batch_size: int = 64
+    learning_rate: float = 6e-3
+    warmup_steps: int = 50
+    buckets: int = 2
+    widths: tuple = (16, 32)
+    number_words: tuple = (
+        ("examples", 3000),
+        ("numbers", 3),
+        ("held_out", 300),
+    )
 
 
 @dataclass(frozen=True)
@@ -257,8 +296,10 @@ class Captions(Settings):
     with up to `digits` digits, or of all of Flickr8k's images resized to
     `side` pixels, `captions_each` captions are learned; `held_out` scenes are
     for validation and as many for test. Words that occur less often than
-    `min_count` are unknown. The encoder halves the image until it has a grid
-    of `grid` rows; its width grows from `filters` to four times as many.
+    `min_count` are unknown. The `encoder` is `"joint"`, trained with the rest:
+    it halves the image until it has a grid of `grid` rows, and its width grows
+    from `filters` to four times as many; or `"vgg19"`, trained on ImageNet and
+    frozen, with a grid of `side` / 16 rows.
     `penalty_target` is 1, or 0 for words / places. Searches keep `beam_size`
     captions.
     """
@@ -280,6 +321,7 @@ class Captions(Settings):
     captions_each: int = 1
     held_out: int = 400
     min_count: int = 1
+    encoder: str = "joint"
     grid: int = 7
     filters: int = 16
     embedding_size: int = 64
@@ -309,8 +351,60 @@ _COUNTS = (
     "batch_sizes",
     "glimpse_counts",
     "step_counts",
+    "widths",
 )
 
+
+_REVERSAL = {
+    "smoke": {
+        "models": ("search", "encdec"),
+        "examples": 256,
+        "held_out": 40,
+        "longest": 6,
+        "short_longest": 4,
+        "embedding_size": 8,
+        "encoder_units": 4,
+        "decoder_units": 8,
+        "epochs": 1,
+        "buckets": 1,
+        "widths": (),
+        "number_words": (
+            ("examples", 64),
+            ("numbers", 1),
+            ("held_out", 18),
+            ("encoder_units", 4),
+            ("decoder_units", 8),
+            ("epochs", 1),
+            ("buckets", 1),
+        ),
+    },
+    "quick": {},
+    # The lengths of the paper's figure, within what a job has time for.
+    "paper": {
+        "examples": 40000,
+        "held_out": 1800,
+        "shortest": 5,
+        "longest": 40,
+        "short_longest": 20,
+        "embedding_size": 64,
+        "encoder_units": 64,
+        "decoder_units": 128,
+        "epochs": 16,
+        "batch_size": 128,
+        "learning_rate": 3e-3,
+        "warmup_steps": 300,
+        "buckets": 3,
+        "widths": (32, 64, 256),
+        "number_words": (
+            ("examples", 20000),
+            ("held_out", 800),
+            ("encoder_units", 64),
+            ("decoder_units", 128),
+            ("epochs", 10),
+            ("learning_rate", 3e-3),
+        ),
+    },
+}
 
 _TRANSLATION = {
     "smoke": {
@@ -593,8 +687,11 @@ _DRAWING = {
 
 _SCHEMAS = {
     "00": Motivation,
+    "01": EncoderDecoder,
     "02": Translation,
+    "03": Captions,
     "04": Captions,
+    "05": Captions,
     "06": RecurrentGlimpses,
     "07": Draw,
     "09": SpatialTransformers,
@@ -610,15 +707,27 @@ _PROFILES = {
         "quick": {},
         "paper": {"repeats": 50},
     },
+    "01": _REVERSAL,
     "02": _TRANSLATION,
+    "03": {
+        profile: {**values, "models": ("nic", "nic-every-step")}
+        for profile, values in _CAPTIONING.items()
+    },
     "04": {
         profile: {**values, "models": ("nic", "soft")}
+        for profile, values in _CAPTIONING.items()
+    },
+    "05": {
+        profile: {**values, "models": ("soft", "hard", "hard-no-baseline")}
         for profile, values in _CAPTIONING.items()
     },
     "06": _GLIMPSES,
     "07": _DRAWING,
     "09": _TRANSFORMERS,
 }
+
+# The paper's encoder: its weights are 80 MB, and not everybody's to download.
+_VGG19 = {"encoder": "vgg19", "side": 224, "grid": 14}
 
 # What else is learned to see what the parts of soft attention are good for.
 _ABLATED = {"models": ("nic", "soft", "soft-no-penalty", "soft-no-gate")}
@@ -630,9 +739,10 @@ _SETTINGS = {
         None: {},
         "en-fr": {"source": "en", "target": "fr", "models": ("search",)},
     },
+    ("03", "paper"): {None: {}, "vgg19": _VGG19},
     ("04", "smoke"): {None: {}, "ablations": _ABLATED},
     ("04", "quick"): {None: {}, "ablations": _ABLATED},
-    ("04", "paper"): {None: {}, "ablations": _ABLATED},
+    ("04", "paper"): {None: {}, "ablations": _ABLATED, "vgg19": _VGG19},
     ("06", "paper"): {
         "g2": {"num_glimpses": 2, "glimpse_counts": (2,)},
         "g4": {"num_glimpses": 4, "glimpse_counts": (4,)},
@@ -777,8 +887,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
         **overrides: Fields of the notebook to change; None changes nothing.
 
     Returns:
-        A frozen dataclass: `Motivation`, `Translation`, `Captions`,
-        `RecurrentGlimpses`, `Draw` or `SpatialTransformers`.
+        A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
+        `Captions`, `RecurrentGlimpses`, `Draw` or `SpatialTransformers`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a

@@ -20,6 +20,7 @@ _MODULES = (
     "mnist",
     "multi30k",
     "number_words",
+    "reversal",
 )
 
 

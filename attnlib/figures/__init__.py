@@ -7,11 +7,17 @@ model, so figures can be drawn in widgets, tests and reports alike.
 
 from attnlib.figures.animation import animation, glimpse_animation
 from attnlib.figures.attention import attention_heatmap, attention_heatmaps
-from attnlib.figures.captions import words_over_regions
+from attnlib.figures.captions import (
+    captioned_images,
+    ranked_captions,
+    words_over_regions,
+)
+from attnlib.figures.crops import crop_view
 from attnlib.figures.curves import (
     accuracy_by_length,
     bar_chart,
     cost_curves,
+    grouped_bars,
     learning_curve,
     line_plot,
     tradeoff,
@@ -34,6 +40,7 @@ from attnlib.figures.glimpses import (
     sensor_view,
 )
 from attnlib.figures.images import image_grid
+from attnlib.figures.letters import letter_rows, place_map
 from attnlib.figures.style import COLORS, new_figure, styled, use_style
 from attnlib.figures.tables import claims_table
 from attnlib.figures.transformers import (
@@ -59,8 +66,10 @@ __all__ = [
     "attention_heatmap",
     "attention_heatmaps",
     "bar_chart",
+    "captioned_images",
     "claims_table",
     "cost_curves",
+    "crop_view",
     "drawing_animation",
     "drawing_step",
     "drawing_strip",
@@ -74,13 +83,17 @@ __all__ = [
     "glimpse_paths",
     "glimpse_step",
     "glimpse_strip",
+    "grouped_bars",
     "image_grid",
     "learning_curve",
+    "letter_rows",
     "line_plot",
     "located_boxes",
     "new_figure",
     "picture",
+    "place_map",
     "presets",
+    "ranked_captions",
     "scatter_locations",
     "sensor_view",
     "set_alt",

@@ -342,6 +342,70 @@ def bar_chart(
     return set_alt(fig, f"{title}. Bars of {xlabel}: {told}.")
 
 
+_HATCHES = ["", "//", "..", "xx"]
+
+
+@style.styled
+def grouped_bars(series, xlabel, title, *, value_format=None, ax=None):
+    """Draw several values for each name, as horizontal bars side by side.
+
+    Series differ in colour and hatching, so that no reader depends on colour
+    alone. A name that a series lacks has no bar there.
+
+    Args:
+        series: {label: {name: number}}; names in the order of the first
+            series that has them.
+        xlabel: with its unit.
+        title: what to see.
+        value_format: how a number is written, e.g. "{:.1f}"; None for three
+            digits.
+        ax: axes to draw into; None makes a figure.
+
+    Returns:
+        The matplotlib `Figure`, with alternative text.
+
+    Raises:
+        ValueError: no series, no names, or numbers that are not finite.
+    """
+    write = _short if value_format is None else value_format.format
+    names = list(dict.fromkeys(n for values in series.values() for n in values))
+    numbers = [n for values in series.values() for n in values.values()]
+    numbers = style.as_array("series", numbers, 1)
+    room = 0.3 + 0.8 * len(names) * (1 + len(series)) / 3
+    fig, ax = style.figure_and_axes(ax, 7.0, 1.6 + 0.75 * room)
+    height, told = 0.8 / len(series), []
+    for index, (label, values) in enumerate(series.items()):
+        places = [
+            names.index(name) + (index + 0.5) * height - 0.4 for name in values
+        ]
+        bars = ax.barh(
+            places,
+            list(values.values()),
+            height,
+            label=str(label),
+            hatch=_HATCHES[index % len(_HATCHES)],
+            edgecolor="white",
+        )
+        texts = [write(number) for number in values.values()]
+        ax.bar_label(bars, texts, padding=4, fontsize=10)
+        pairs = zip(values, texts, strict=True)
+        told.append(f"{label}: {', '.join(' '.join(pair) for pair in pairs)}")
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.grid(False, axis="y")
+    low, high = min(0, numbers.min()), max(0, numbers.max())
+    edge = 0.15 * (high - low or 1)
+    ax.set_xlim(low - (edge if low else 0), high + edge)
+    ax.set_xlabel(xlabel)
+    style.set_title(ax, title, columns=1.5)
+    fig.legend(
+        *ax.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=_legend_columns([str(label) for label in series]),
+    )
+    return set_alt(fig, f"{title}. Bars of {xlabel}. {'; '.join(told)}.")
+
+
 @style.styled
 def cost_curves(
     sizes,

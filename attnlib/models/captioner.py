@@ -78,18 +78,27 @@ class Captioner(RecurrentDecoder):
             ValueError: It has another shape, or holds no floats.
         """
         source = np.asarray(source)
-        sizes = self.source_shape
-        fits = source.ndim == len(sizes) and all(
-            size in (None, given)
-            for size, given in zip(sizes, source.shape, strict=True)
-        )
-        if not fits or source.dtype.kind != "f":
-            raise ValueError(
-                f"expected sources of shape {sizes} and floats, as the model "
-                f"was built for. Received: shape {source.shape}, dtype "
-                f"{source.dtype}"
-            )
+        self._check_shape(source.shape, source.dtype)
+        if source.dtype.kind != "f":
+            raise self._unlike(source.shape, source.dtype)
         return source
+
+    def _check_shape(self, shape, dtype):
+        """Raise unless a shape without the batch is what was built for."""
+        sizes = self.source_shape
+        if len(shape) != len(sizes) or any(
+            None not in (size, given) and size != given
+            for size, given in zip(sizes, shape, strict=True)
+        ):
+            raise self._unlike(shape, dtype)
+
+    def _unlike(self, shape, dtype):
+        what = "sources" if self.encoder is None else "images"
+        return ValueError(
+            f"expected {what} of shape {self.source_shape} and floats, as the "
+            f"model was built for. Received: shape {tuple(shape)}, dtype "
+            f"{dtype}. Resize or convert them, or build the model for theirs"
+        )
 
     def features(self, source, training=False):
         """Return the features of L places of each image, (B, L, D).
@@ -99,11 +108,13 @@ class Captioner(RecurrentDecoder):
             training: Whether the encoder is in training.
 
         Raises:
-            ValueError: The grid or the width is not what the model was built
-                for, or the source holds no floats.
+            ValueError: The images, the grid or the width are not what the
+                model was built for, or the source holds no floats.
         """
         features = checks.floating("source", source, self.compute_dtype)
         if self.encoder is not None:
+            # The encoder's own error would name its layers, not the images.
+            self._check_shape(features.shape[1:], features.dtype)
             features = self.encoder(features, training=training)
             features = ops.cast(features, self.compute_dtype)
         checks.rank("features", features, *self.feature_ranks)

@@ -59,7 +59,8 @@ class ShowAndTell(Captioner):
 
     Reference:
         Vinyals et al. 2015, arXiv:1411.4555, section 3.1. Differs from the
-        paper in: the encoder is the caller's; Adam instead of SGD.
+        paper in: the encoder is the caller's; the LSTM's memory leaves it
+        through a tanh (equation 8 has none); Adam instead of SGD.
     """
 
     feature_ranks = (2, 3, 4)

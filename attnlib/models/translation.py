@@ -263,6 +263,20 @@ def build(settings, task, attention, steps):
         dropout=settings.dropout,
         label_smoothing=settings.label_smoothing,
     )
+    return prepare(model, settings, steps)
+
+
+def prepare(model, settings, steps):
+    """Build and compile a model.
+
+    Args:
+        model: A translator.
+        settings: Has `learning_rate` and `warmup_steps`.
+        steps: Number of updates that the learning rate decays over.
+
+    Returns:
+        The model.
+    """
     model.build()
     warmup = min(settings.warmup_steps, max(1, steps // 10))
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -293,8 +307,42 @@ def train(settings, task, attention=True, rows=None, name=None):
     """
     if rows is None:
         rows = range(min(settings.examples, len(task.train["source"])))
+    keys = (
+        "dataset source target vocabulary_size embedding_size encoder_units "
+        "decoder_units dropout label_smoothing batch_size learning_rate "
+        "warmup_steps buckets"
+    ).split()
+    config = {key: getattr(settings, key) for key in keys}
+    return fit(
+        lambda steps: build(settings, task, attention, steps),
+        settings,
+        task,
+        rows,
+        name=name or CALLED["search" if attention else "encdec"],
+        config={**config, "attention": attention},
+        version=rnnsearch.VERSION,
+        longest=_LONGEST,
+    )
+
+
+def fit(make, settings, task, rows, *, name, config, version, longest=None):
+    """Train a translator on some pairs of a task, or load what was trained.
+
+    Args:
+        make: Function from the number of updates to a compiled model.
+        settings: Has `buckets`, `batch_size`, `epochs` and `seed`.
+        task: A `Task`.
+        rows: Indices of the training pairs to use.
+        name: Name in the cache and the progress.
+        config: Dict of what else the result depends on.
+        version: Version of the model's module.
+        longest: Pairs with more ids on a side are left out; None keeps all.
+
+    Returns:
+        An `attnlib.training.Training`.
+    """
     groups = text.length_buckets(
-        *pairs(task, "train", rows), settings.buckets, _LONGEST
+        *pairs(task, "train", rows), settings.buckets, longest
     )
     batches = Batches(groups, settings.batch_size, settings.seed)
     steps = settings.epochs * len(batches.epoch(0))
@@ -303,26 +351,19 @@ def train(settings, task, attention=True, rows=None, name=None):
     held_out = text.length_buckets(
         *pairs(task, "validation"), 1 if few else settings.buckets
     )
-    keys = (
-        "dataset source target vocabulary_size embedding_size encoder_units "
-        "decoder_units dropout label_smoothing batch_size learning_rate "
-        "warmup_steps buckets"
-    ).split()
-    config = {key: getattr(settings, key) for key in keys}
-    config.update(
-        attention=attention,
-        rows=_rows_digest(rows),
-        vocabulary=[task.source.digest, task.target.digest],
-    )
     return train_or_load(
-        lambda: build(settings, task, attention, steps),
+        lambda: make(steps),
         batches,
-        name=name or CALLED["search" if attention else "encdec"],
-        config=config,
+        name=name,
+        config={
+            **config,
+            "rows": _rows_digest(rows),
+            "vocabulary": [task.source.digest, task.target.digest],
+        },
         epochs=settings.epochs,
         data_digest=task.digest,
         seed=settings.seed,
-        version=rnnsearch.VERSION,
+        version=version,
         validation=lambda model: validate(model, held_out),
     )
 
@@ -537,6 +578,22 @@ def compare_lengths(grades, task, settings) -> dict:
         numbers behind it. Statements on models that are not there are left
         out.
     """
+    count = np.array([len(line) for line in task.test["numbers"]])
+    return compare_grades(grades, count > settings.short_numbers)
+
+
+def compare_grades(grades, beyond, unit="morphemes") -> dict:
+    """Decide what the paper's figure 2 says, from grades.
+
+    Args:
+        grades: As of `compare_lengths`.
+        beyond: For each sentence whether it is longer than all that the
+            `-short` models were trained on.
+        unit: What a sentence consists of.
+
+    Returns:
+        As `compare_lengths`.
+    """
     lengths = grades["search"]["length"]
     edges = length_edges(lengths)
     exact, share = (
@@ -546,18 +603,18 @@ def compare_lengths(grades, task, settings) -> dict:
         }
         for measure in ("exact", "share")
     )
-    found = _compare_with_search(exact, share, edges[:-1] > np.median(lengths))
+    long = edges[:-1] > np.median(lengths)
+    found = _compare_with_search(exact, share, long, unit)
     if {"search-short", "encdec-short"} <= set(grades):
-        count = np.array([len(line) for line in task.test["numbers"]])
-        beyond = {
-            name: 100 * grade["share"][count > settings.short_numbers].mean()
+        right = {
+            name: 100 * grade["share"][beyond].mean()
             for name, grade in grades.items()
         }
-        found.update(_compare_short(exact, share, beyond))
+        found.update(_compare_short(exact, share, right, unit))
     return found
 
 
-def _compare_with_search(exact, share, long):
+def _compare_with_search(exact, share, long, unit):
     """Statements on the models that were trained on all lengths."""
     margins = (exact["search"] - exact["encdec"])[long]
     gap = share["search"] - share["encdec"]
@@ -574,12 +631,12 @@ def _compare_with_search(exact, share, long):
         "gap-grows-with-length": (
             bool(rank > 0.8),
             f"rank correlation {rank:.2f}; the gap goes from {gap[0]:.0f} to "
-            f"{gap[-1]:.0f} percentage points of morphemes right",
+            f"{gap[-1]:.0f} percentage points of {unit} right",
         ),
     }
 
 
-def _compare_short(exact, share, beyond):
+def _compare_short(exact, share, beyond, unit):
     """Statements on the models that were trained on short sentences."""
     others = min(v for name, v in beyond.items() if name != "encdec-short")
     short, plain = (
@@ -589,16 +646,34 @@ def _compare_short(exact, share, beyond):
     return {
         "encdec-short-collapses-first": (
             bool(beyond["encdec-short"] < others),
-            "morphemes right beyond the short sentences: "
+            f"{unit} right beyond the short sentences: "
             + ", ".join(f"{name} {v:.0f} %" for name, v in beyond.items()),
         ),
         "search-short-beats-encdec-long": (
             bool(short[0] > plain[0]),
             "exact match, every length weighing the same: search-short "
-            f"{short[0]:.0f} %, encdec {plain[0]:.0f} %; morphemes right "
+            f"{short[0]:.0f} %, encdec {plain[0]:.0f} %; {unit} right "
             f"{short[1]:.0f} % and {plain[1]:.0f} %",
         ),
     }
+
+
+def reference_weights(model, task, split="test") -> np.ndarray:
+    """Return the attention of a model that writes the references.
+
+    Args:
+        model: A translator.
+        task: A `Task`.
+        split: `"train"`, `"validation"` or `"test"`.
+
+    Returns:
+        Weights (N, T, S): where it looks before each word, END included.
+    """
+    sources, targets = pairs(task, split)
+    previous = text.pad([[text.START, *target] for target in targets])
+    return keras.ops.convert_to_numpy(
+        model.force({"source": text.pad(sources), "target": previous})[1]
+    )
 
 
 def aligned_mass(model, task, split="test") -> dict:
@@ -614,11 +689,7 @@ def aligned_mass(model, task, split="test") -> dict:
         writes the reference: `digits` for words that carry a digit of the
         number, `multipliers` for words such as hundred and thousand.
     """
-    sources, targets = pairs(task, split)
-    previous = text.pad([[text.START, *target] for target in targets])
-    weights = keras.ops.convert_to_numpy(
-        model.force({"source": text.pad(sources), "target": previous})[1]
-    )
+    weights = reference_weights(model, task, split)
     data, found = getattr(task, split), {"digits": [], "multipliers": []}
     for row, places in enumerate(data["alignment"]):
         parts = _parts(data["target"][row].split(), task.languages[1])

@@ -189,7 +189,8 @@ def test_saliency_has_orderings_only():
 
 def test_quick_claims_are_no_more_than_the_notebooks_decide():
     count = Counter(c.notebook for c in CLAIMS if c.profile == "quick")
-    assert count["00"] == 16 and count["02"] == 6 and count["06"] == 6
+    assert count["00"] == 16 and count["01"] == 7 and count["02"] == 6
+    assert count["06"] == 6
     assert not any(c.profile == "smoke" for c in CLAIMS)
 
 

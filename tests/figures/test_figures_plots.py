@@ -56,6 +56,12 @@ DRAWINGS = {
     "accuracy_by_length": lambda: figures.accuracy_by_length(
         [1, 2, 3], {"with": [99, 98, 97], "without": [99, 50, 1]}
     ),
+    "letter_rows": lambda: figures.letter_rows(
+        {"right": "cba", "wrong": "caba"}, "cba", "t"
+    ),
+    "place_map": lambda: figures.place_map(
+        [[100, np.nan], [90, 20]], [1, 2], "t"
+    ),
     "bar_chart": lambda: figures.bar_chart({"a": 1.0, "b": 2000.0}, "s", "t"),
     "cost_curves": lambda: figures.cost_curves(
         [64, 128], {"a": [1, 4], "b": [2, 2]}, crossovers={"x": (90, 2)}
@@ -75,8 +81,27 @@ DRAWINGS = {
     "transformer_triplets": lambda: figures.transformer_triplets(
         [IMAGE] * 3, [GRID] * 3, [IMAGE] * 3, ["a", "b", "c"], "t"
     ),
+    "grouped_bars": lambda: figures.grouped_bars(
+        {"m": {"red": 1.0, "two": -2.0}, "n": {"two": 3.0}}, "x (s)", "t"
+    ),
+    "captioned_images": lambda: figures.captioned_images(
+        [IMAGE] * 2, ["a red two", "a $5"], [["a red two"], ["a cat"]], "t"
+    ),
+    "ranked_captions": lambda: figures.ranked_captions(
+        IMAGE, ["a red two", "a " * 60], [-0.5, -900.0], "t"
+    ),
     "words_over_regions": lambda: figures.words_over_regions(
         IMAGE, ["a", "red"], np.eye(4)[:2], "t"
+    ),
+    "crop_view": lambda: figures.crop_view(
+        IMAGE,
+        (3, 4, 10, 8),
+        IMAGE[4:12, 3:13],
+        [1, 2],
+        {"hard": [1, 1], "smooth": [1, 2]},
+        1.5,
+        "x (pixels)",
+        "error",
     ),
     "located_boxes": lambda: figures.located_boxes(
         [IMAGE] * 3, PATH, -PATH, 0.3, ["a", "b", "c"], "t"
@@ -120,7 +145,7 @@ def test_every_drawing_function_is_tried():
         "COLORS", "animation", "claims_table", "drawing_animation", "explorer",
         "game_animation", "get_alt", "glimpse_animation", "new_figure",
         "picture", "presets", "set_alt", "show", "styled", "to_png",
-        "use_style",
+        "use_style", "word_explorer",
     }  # fmt: skip
     assert set(figures.__all__) - others == set(DRAWINGS)
 
@@ -250,6 +275,20 @@ NAN = np.array([[np.nan, 1.0]])
          "as many"),
         (lambda: figures.tradeoff({}, "x", "y", "t"), "no series"),
         (lambda: figures.image_grid([]), "empty"),
+        (lambda: figures.grouped_bars({}, "x", "t"), "empty"),
+        (
+            lambda: figures.grouped_bars({"m": {"a": np.nan}}, "x", "t"),
+            "NaN",
+        ),
+        (
+            lambda: figures.captioned_images([IMAGE], ["a"], [], "t"),
+            "each image .1.. Received: 1 said and 0 true",
+        ),
+        (lambda: figures.captioned_images([], [], [], "t"), "empty"),
+        (
+            lambda: figures.ranked_captions(IMAGE, ["a"], [-1.0, -2.0], "t"),
+            "each caption .1.. Received: 2",
+        ),
         (
             lambda: figures.words_over_regions(IMAGE, ["a"], np.eye(4)),
             "of each word .1.",
@@ -261,12 +300,45 @@ NAN = np.array([[np.nan, 1.0]])
             "whole rows of cells .2.",
         ),
         (lambda: figures.image_grid([IMAGE], ["a", "b"]), "one title"),
+        (
+            lambda: figures.crop_view(
+                IMAGE, (1, 2), IMAGE, [1, 2], {"a": [1, 2]}, 1, "x", "y"
+            ),
+            "left, top, width and height",
+        ),
+        (lambda: figures.letter_rows({}, "ab", "t"), "0 rows, 2 letters"),
+        (lambda: figures.letter_rows({"a": "b"}, "", "t"), "0 letters"),
+        (lambda: figures.place_map([[1.0]], [1, 2], "t"), "2 lengths"),
+        (lambda: figures.place_map([[1.0], [np.nan]], [1, 2], "t"), "row 1"),
         (lambda: style.as_array("x", [], 1), "empty"),
     ],
 )  # fmt: skip
 def test_bad_input_meets_one_clear_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_box_lies_around_its_pixels():
+    fig = figures.crop_view(
+        IMAGE, (3, 4, 10, 8), IMAGE, [1, 2], {"a": [1, 2]}, 1, "x", "y"
+    )
+    (box,) = fig.axes[0].patches
+    assert box.get_xy() == (2.5, 3.5)
+    assert (box.get_width(), box.get_height()) == (10, 8)
+
+
+def test_wrong_letters_are_crossed_out():
+    fig = figures.letter_rows({"a": "cb", "b": "xbaa"}, "cba", "t")
+    crossed = fig.axes[0].lines
+    assert [line.get_xdata()[0].round(1) for line in crossed] == [-0.4, 2.6]
+    assert "a: cb, 2 letters right; b: xbaa, 2 letters" in figures.get_alt(fig)
+
+
+def test_places_that_a_word_lacks_stay_white():
+    fig = DRAWINGS["place_map"]()
+    drawn = fig.axes[0].images[0].get_array()
+    assert drawn.mask.tolist() == [[False, True], [False, False]]
+    assert "2 letters: 90 at the last, 20 at the first" in figures.get_alt(fig)
 
 
 def test_unknown_name():

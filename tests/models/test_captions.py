@@ -1,6 +1,7 @@
 """The captioning experiment: data, recipe and scores, on tiny sizes."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -41,6 +42,16 @@ def task(tiny):
 @pytest.fixture(scope="module")
 def soft(tiny, task):
     return captions.build(tiny, task, "soft", 10)
+
+
+@pytest.fixture(scope="module")
+def hard(tiny, task):
+    return captions.build(tiny, task, "hard", 10)
+
+
+@pytest.fixture(scope="module")
+def drawer(hard):
+    return captions.PlaceDrawer(hard)
 
 
 def test_task_has_scenes_and_their_words(task, tiny):
@@ -90,6 +101,39 @@ def test_groups_hold_every_caption_once(task):
     assert max(y.shape[1] for _, y in short) <= 9
 
 
+GOOD = np.full((8, 8, 3), 51, "uint8")
+
+
+def test_images_of_people_become_floats():
+    mixed = captions.read_images([GOOD, np.full((8, 8, 3), 0.2)], 8)
+    assert mixed.dtype == "float32" and mixed.shape == (2, 8, 8, 3)
+    np.testing.assert_allclose(mixed, 0.2, atol=1e-6)
+    np.testing.assert_array_equal(captions.read_images(mixed, 8), mixed)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([GOOD, GOOD[..., 0]], r"image 1 of shape \(8, 8\).*Repeat the grey"),
+        ([GOOD[..., :1]], "Repeat the grey"),
+        ([np.pad(GOOD, [(0, 0), (0, 0), (0, 1)])], "alpha channel out"),
+        ([GOOD[:7]], r"\(7, 8, 3\).*Resize it to 8 x 8"),
+        ([np.zeros((16, 16, 3), "uint8")], "Resize it to 8 x 8"),
+        (GOOD, "Put the image into a list"),
+        ([np.moveaxis(GOOD, -1, 0)], "channels last"),
+        ([GOOD / 1.0], "float64. Divide values from 0 to 255 by 255"),
+        ([GOOD * np.nan], "no NaN"),
+        ([GOOD / 255 - 1.0], "Divide"),
+        ([GOOD.astype(int)], "int64. Convert.*to uint8"),
+        ([], "none. Hand in a list of at least one"),
+    ],
+)
+def test_other_images_are_one_clear_error(images, message):
+    wanted = r"^expected images of shape \(8, 8, 3\)"
+    with pytest.raises(ValueError, match=f"{wanted}.*Received.*({message})"):
+        captions.read_images(images, 8)
+
+
 @pytest.mark.parametrize(("side", "grid"), [(56, 7), (28, 14)])
 def test_encoder_ends_in_the_grid(side, grid):
     encoder = captions.build_encoder(side, grid, 4)
@@ -115,12 +159,49 @@ def test_kinds_differ_in_what_they_say(tiny, task):
         captions.train(tiny, task, "nick")
 
 
-@pytest.mark.parametrize("kind", ["nic", "soft", "hard"])
+@pytest.mark.parametrize("kind", ["nic", "soft"])
 def test_trains_and_loads(tiny, task, kind):
     trained = captions.train(tiny, task, kind)
     assert not trained.loaded and np.isfinite(trained.history["val_nll"]).all()
     again = captions.train(tiny, task, kind)
     assert again.loaded and again.history == trained.history
+
+
+def test_hard_attention_keeps_the_encoder_of_soft(tiny, task):
+    soft = captions.train(tiny, task, "soft")
+    hard = captions.train(tiny, task, "hard")
+    assert captions.train(tiny, task, "hard").loaded
+    assert not hard.model.encoder.trainable_variables
+    assert soft.model.encoder.trainable_variables
+    for kept, learned in zip(
+        hard.model.encoder.get_weights(),
+        soft.model.encoder.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(kept, learned)
+    # The averages of soft's batch normalisation, which training moved.
+    assert not np.allclose(soft.model.encoder.layers[1].get_weights()[2], 0)
+    # How REINFORCE did is kept for every epoch.
+    for name in ("between_draws", "between_captions", "none", "moving", "own"):
+        (value,) = hard.history[f"_{name}"]
+        assert np.isfinite(value)
+    assert not any(name.startswith("_") for name in soft.history)
+
+
+def test_another_soft_model_means_another_hard_one(tiny, task, monkeypatch):
+    seen = []
+
+    def fake(build, batches, *, name, config, **_):
+        seen.append((name, config))
+        model = types.SimpleNamespace(encoder=None)
+        return types.SimpleNamespace(folder=f"models/{name}-1", model=model)
+
+    monkeypatch.setattr(captions, "train_or_load", fake)
+    captions.train(tiny, task, "hard-no-baseline")
+    names = [name for name, _ in seen]
+    assert names == ["soft", "hard-no-baseline"]
+    assert "trained_encoder" not in seen[0][1]
+    assert seen[1][1]["trained_encoder"] == "soft-1"
 
 
 def test_a_batch_has_the_images_of_its_captions(tiny, task, monkeypatch):
@@ -186,6 +267,73 @@ def test_follow_is_the_search_s_own_attention(task, soft):
         np.testing.assert_allclose(weights, one.weights[:count], atol=1e-5)
 
 
+def test_places_are_drawn_by_their_weights(task, drawer):
+    found = drawer.draw(task, 3, 400, seed=1)
+    lines = [several[0].split() for several in task.test["captions"][:3]]
+    assert found["words"].tolist() == [len(line) + 1 for line in lines]
+    assert found["rewards"].shape == (3, 400)
+    places, weights = found["places"], found["weights"]
+    for i, count in enumerate(found["words"]):
+        np.testing.assert_array_equal(places[i, :, :count].sum(-1), 1)
+        assert not places[i, :, count:].any()
+        assert not weights[i, :, count:].any()
+        # No draw lies before the first word: all have its weights.
+        first = weights[i, 0, 0]
+        np.testing.assert_allclose(weights[i, :, 0] - first, 0, atol=1e-6)
+        seen = places[i, :, 0].mean(axis=0)
+        error = np.sqrt(first * (1 - first) / 400)
+        assert (np.abs(seen - first) < 5 * error).all()
+
+
+def test_rewards_are_the_captions_log_probabilities(task, hard, drawer):
+    found = drawer.draw(task, 2, 3)
+    words = text.pad(
+        [task.vocabulary.encode(s[0]) for s in task.test["captions"][:2]]
+    )
+    before = np.pad(words, ((0, 0), (1, 0)), constant_values=text.START)
+    for k in range(2):
+        # Noise so strong that the same places are drawn again.
+        noise = {"places": 1e4 * found["places"][:, k]}
+        source = captions.unit(task.test["images"][:2])
+        out = hard.force({"source": source, "target": before}, noise=noise)
+        p = np.array(ops.log_softmax(out["logits"]))
+        for i, count in enumerate(found["words"]):
+            line = [*words[i, : count - 1], text.END]
+            expected = p[i, np.arange(count), line].sum()
+            assert found["rewards"][i, k] == pytest.approx(expected, rel=1e-4)
+
+
+def test_draws_depend_on_their_seed(task, drawer):
+    one, same, other = (
+        drawer.draw(task, 2, 3, seed=seed)["places"] for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def test_policy_spread_is_the_closed_form():
+    p, reward, b = np.array([0.2, 0.3, 0.5]), np.array([-1.0, -4, -2]), -2.5
+    generator = np.random.default_rng(0)
+    choice = generator.choice(3, size=(1, 40000), p=p)
+    found = {
+        "rewards": reward[choice],
+        "places": np.eye(3)[choice][:, :, None],
+        "weights": np.broadcast_to(p, (1, 40000, 1, 3)),
+    }
+    spread = captions.policy_spread(found, b)
+    moves = np.eye(3) - p
+    gradient = p * reward @ moves
+    mean = p @ reward
+    for name, baseline in (("none", 0), ("moving", b), ("own", mean)):
+        second = p @ ((reward - baseline) ** 2 * (moves**2).sum(axis=1))
+        expected = second - gradient @ gradient
+        assert spread[name] == pytest.approx(expected, rel=0.03)
+    assert spread["signal"] == pytest.approx(gradient @ gradient, rel=0.05)
+    std = np.sqrt(p @ (reward - mean) ** 2)
+    assert spread["between_draws"] == pytest.approx(std, rel=0.02)
+    assert spread["between_captions"] == 0
+
+
 def test_uniform_attention_finds_nothing_more_than_chance(task, tiny):
     model = captions.build(tiny, task, "soft", 10)
     weight = model.align.score_vector
@@ -218,3 +366,18 @@ def test_gradients_are_those_of_a_softmax():
     p = np.exp(scores) / np.exp(scores).sum()
     np.testing.assert_allclose(by_value, p, atol=1e-6)
     np.testing.assert_allclose(by_score, p * (values - p @ values), atol=1e-6)
+
+
+def test_gradient_of_what_lets_nothing_pass_is_zero():
+    row = np.array([3.0, -1, 4, 1], "float32")
+
+    def pixel(position):
+        index = ops.cast(ops.floor(position), "int32")
+        return ops.take(row, index) * 2.0
+
+    (slope,) = captions.gradients(pixel, np.float32(2.3))
+    assert slope.shape == () and slope == 0
+    mixed = captions.gradients(
+        lambda x, position: x * pixel(position), np.float32(1), np.float32(0.5)
+    )
+    np.testing.assert_allclose(mixed, [6, 0], atol=1e-6)

@@ -163,3 +163,21 @@ def bad_source(array):
 def test_bad_input_gets_one_clear_error(use, message):
     with pytest.raises(ValueError, match=message):
         use(make())
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 6, 6), (2, 6, 6, 1), (2, 6, 6, 4), (2, 12, 12, 3)]
+)
+def test_other_images_than_built_for_are_one_clear_error(shape):
+    encoder = keras.Sequential(
+        [keras.Input((6, 6, 3)), keras.layers.Conv2D(3, 2)]
+    )
+    model = make((None, 6, 6, 3), encoder=encoder)
+    images = np.zeros(shape, "float32")
+    message = r"expected images of shape \(6, 6, 3\).*Received.*Resize or"
+    for use in (
+        lambda: model({**batch()[0], "source": images}),
+        lambda: model.check_source(images[0]),
+    ):
+        with pytest.raises(ValueError, match=message):
+            use()
