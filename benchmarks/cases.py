@@ -9,6 +9,7 @@ from harness import Case
 from attnlib.layers import SpatialTransformer
 from attnlib.models import costs
 from attnlib.models.draw import DRAW
+from attnlib.models.handwriting import HandwritingSynthesis
 from attnlib.models.ram import RecurrentAttention
 from attnlib.models.rnnsearch import RNNSearch
 from attnlib.models.show_attend_tell import ShowAttendTell
@@ -231,6 +232,31 @@ def draw_macs(
     return steps * step
 
 
+def _handwriting(
+    batch_size=32, points=150, length=25, characters=77, units=400
+):
+    model = HandwritingSynthesis(characters, units=units)
+    model.build()
+    model.compile(optimizer=_optimizer())
+    generator = np.random.default_rng(0)
+    line = generator.normal(size=(batch_size, points + 1, 3))
+    line[..., 2] = line[..., 2] > 2
+    line = line.astype("float32")
+    text = generator.integers(1, characters + 1, (batch_size, length))
+    x = {"strokes": line[:, :-1], "text": text.astype("int32")}
+    return model, (x, line[:, 1:])
+
+
+def handwriting_macs(
+    points=150, length=25, characters=77, units=400, windows=10, mixture=121
+) -> int:
+    """Return the multiply-adds of one line through `HandwritingSynthesis`."""
+    first = (3 + characters + units) * 4 * units
+    others = 2 * (3 + characters + 2 * units) * 4 * units
+    window = units * 3 * windows + length * characters
+    return points * (first + others + window + 3 * units * mixture)
+
+
 CASES = {
     "ram": Case(
         "RAM, batch 128, 6 glimpses of 8x8, 28x28 images",
@@ -285,6 +311,15 @@ CASES = {
         152.0,
         "ericjang/draw (TensorFlow)",
         1.4,
+    ),
+    "handwriting": Case(
+        "Handwriting synthesis, batch 32, 150 points, 25 of 77 characters",
+        _handwriting,
+        32,
+        handwriting_macs(),
+        14.5,
+        "X-rayLaser/pytorch-handwriting-synthesis-toolkit (PyTorch)",
+        1.6,
     ),
     "stn-60": Case(
         "STN, batch 256, 60x60 images, layers of kevinzakka's example",

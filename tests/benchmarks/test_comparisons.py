@@ -200,3 +200,16 @@ def test_operations_of_a_captioner_are_those_of_its_kernels():
     total += words * (units * units + units + places * (units + width))
     found = cases.captioner_macs(places, width, words, size, units)
     assert found == total
+
+
+def test_operations_of_handwriting_are_those_of_its_kernels():
+    points, length, characters, units = 3, 5, 7, 6
+    model, _ = cases._handwriting(2, points, length, characters, units)
+    kernels = sum(
+        w.shape[0] * w.shape[1]
+        for w in model.weights
+        if w.ndim == 2 and "peepholes" not in w.path
+    )
+    # And the window: the sum of the characters that it weighs.
+    total = points * (kernels + length * characters)
+    assert cases.handwriting_macs(points, length, characters, units) == total
