@@ -392,13 +392,15 @@ def scene_labels(task, split, digits) -> tuple:
     return rows, answers
 
 
-def probe(train, test, seed=0) -> float:
+def probe(train, test) -> float:
     """Return how often a linear classifier reads a label off features.
+
+    Least squares on the labels as vectors of +1 and -1, with ridge: solved in
+    one step, so that it costs nothing and needs no seed.
 
     Args:
         train: `(features, labels)`: (N, M) and (N,).
         test: Likewise.
-        seed: Of the classifier's order of the examples.
 
     Returns:
         The percentage of test labels that are read correctly.
@@ -409,12 +411,9 @@ def probe(train, test, seed=0) -> float:
     >>> probe((x, [3, 5, 3, 5]), (x, [3, 5, 3, 3]))
     75.0
     """
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import RidgeClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    reader = make_pipeline(
-        StandardScaler(),
-        LogisticRegression(max_iter=500, random_state=seed),
-    )
+    reader = make_pipeline(StandardScaler(), RidgeClassifier())
     return 100 * float(reader.fit(*train).score(*test))
