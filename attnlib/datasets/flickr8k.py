@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import hashlib
-import io
 import zipfile
 import zlib
 from pathlib import PurePosixPath
@@ -11,7 +10,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from attnlib import paths
-from attnlib.datasets import store
+from attnlib.datasets import pictures, store
 from attnlib.datasets.checks import whole_number
 from attnlib.datasets.registry import DataSet, RemoteFile
 
@@ -174,34 +173,25 @@ def read_image(content, size) -> np.ndarray:
     Raises:
         OSError: It is no whole image.
     """
-    from PIL import Image
-
-    with Image.open(io.BytesIO(content)) as image:
-        # A JPEG is decoded at half or a quarter of its size where that is
-        # still twice what is asked for.
-        image.draft(None, (2 * size, 2 * size))
-        image = image.convert("RGB")
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image)
+    return pictures.read_image(content, size, size)
 
 
-def _images(pictures, names, size, split) -> np.ndarray:
+def _images(source, names, size, split) -> np.ndarray:
     """Return the images (N, size, size, 3) of some names."""
-    missing = [name for name in names if name not in pictures]
+    missing = [name for name in names if name not in source]
     if missing:
         raise store.DatasetCorrupt(
-            f"{pictures.path} lacks {len(missing)} of the {len(names)} images "
+            f"{source.path} lacks {len(missing)} of the {len(names)} images "
             f"of the {split} split of Flickr8k, the first is {missing[0]}"
         )
     images = np.empty((len(names), size, size, 3), np.uint8)
     for image, name in zip(images, names, strict=True):
-        content = pictures.read(name)
+        content = source.read(name)
         try:
             image[:] = read_image(content, size)
         except OSError as error:
             raise store.DatasetCorrupt(
-                f"{name} in {pictures.path} is not a whole image: {error}"
+                f"{name} in {source.path} is not a whole image: {error}"
             ) from error
     return images
 
@@ -233,8 +223,8 @@ def _read(split, *, size=112):
         listed = [line.strip() for line in _lines(texts, _LISTS[split])]
         listed = [name for name in listed if name]
         captions = read_captions(_lines(texts, _TOKENS))
-        pictures = _source(_IMAGE_FOLDER, _IMAGES, stack)
-        skipped = [n for n in listed if n == _ABSENT and n not in pictures]
+        photographs = _source(_IMAGE_FOLDER, _IMAGES, stack)
+        skipped = [n for n in listed if n == _ABSENT and n not in photographs]
         names = [name for name in listed if name not in skipped]
         for name in names:
             if (found := len(captions.get(name, ()))) != _CAPTIONS:
@@ -242,7 +232,7 @@ def _read(split, *, size=112):
                     f"{name} of the {split} split of Flickr8k has {found} "
                     f"captions, expected {_CAPTIONS}"
                 )
-        images = _images(pictures, names, size, split)
+        images = _images(photographs, names, size, split)
     return {
         "images": images,
         "captions": [captions[name] for name in names],

@@ -12,8 +12,10 @@ from collections.abc import Callable
 
 _MODULES = (
     "binarized_mnist",
+    "daquar",
     "digit_scenes",
     "digits28",
+    "easy_vqa",
     "flickr8k",
     "hershey",
     "iam_ondb",

@@ -202,7 +202,9 @@ def _download(dataset: DataSet, file: RemoteFile) -> Path:
 
     target = cache_folder(dataset) / file.name
     # The lock is held: a file of this name is what a killed process left.
-    part = target.with_name(f".{file.name}.part")
+    # A name may have a folder in it.
+    part = target.with_name(f".{target.name}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
     reasons, damaged = [], []
     for url in file.urls:
         try:
@@ -218,7 +220,7 @@ def _download(dataset: DataSet, file: RemoteFile) -> Path:
         if (problem := flaw(part, file)) is None:
             os.replace(part, target)
             return target
-        kept = target.with_name(f"{file.name}.corrupt-{sha256(part)[:8]}")
+        kept = target.with_name(f"{target.name}.corrupt-{sha256(part)[:8]}")
         os.replace(part, kept)
         damaged.append(f"{url} sent a wrong file: {problem}; kept as {kept}")
     if damaged:

@@ -1,0 +1,66 @@
+"""Image files as arrays."""
+
+import io
+
+import numpy as np
+
+from attnlib.datasets import store
+
+
+def read_image(content, width, height) -> np.ndarray:
+    """Decode an image of any size and mode.
+
+    Args:
+        content: Bytes of a file that Pillow reads: grey, palette and CMYK
+            images are converted to RGB.
+        width: Width to return; the aspect ratio is not kept.
+        height: Height to return.
+
+    Returns:
+        uint8 array (height, width, 3).
+
+    Raises:
+        OSError: It is no whole image.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        # A JPEG is decoded at half or a quarter of its size where that is
+        # still twice what is asked for.
+        image.draft(None, (2 * width, 2 * height))
+        image = image.convert("RGB")
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def read_images(folder, names, width, height) -> np.ndarray:
+    """Read the images of some names.
+
+    Args:
+        folder: A `pathlib.Path`.
+        names: Names of the files in it.
+        width: Width to return.
+        height: Height to return.
+
+    Returns:
+        uint8 array (N, height, width, 3).
+
+    Raises:
+        DatasetCorrupt: A file is missing or no image.
+    """
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise store.DatasetCorrupt(
+            f"{folder} lacks {len(missing)} of {len(names)} images, the first "
+            f"is {missing[0]}"
+        )
+    images = np.empty((len(names), height, width, 3), np.uint8)
+    for image, name in zip(images, names, strict=True):
+        try:
+            image[:] = read_image((folder / name).read_bytes(), width, height)
+        except OSError as error:
+            raise store.DatasetCorrupt(
+                f"{folder / name} is no image: {error}"
+            ) from error
+    return images
