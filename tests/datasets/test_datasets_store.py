@@ -244,4 +244,6 @@ def test_registry_is_complete():
             assert file.size > 0
             assert all(url.startswith("https://") for url in file.urls)
             assert all(url.endswith("/" + file.name) for url in file.urls)
-            assert Path(file.name).name == file.name
+            # A folder in the name is allowed, a way out of ours is not.
+            assert not Path(file.name).is_absolute()
+            assert ".." not in Path(file.name).parts
