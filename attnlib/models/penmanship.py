@@ -440,9 +440,7 @@ def density(outputs, task, line, size=0.5, margin=8.0) -> dict:
     }
     places = task.points(line)[:-1, :2]
     low, high = places.min(axis=0) - margin, places.max(axis=0) + margin
-    xs, ys = (
-        np.arange(a, b, size) for a, b in zip(low, high, strict=True)
-    )
+    xs, ys = (np.arange(a, b, size) for a, b in zip(low, high, strict=True))
     weights = found["logits"] - np.logaddexp.reduce(
         found["logits"], axis=-1, keepdims=True
     )
