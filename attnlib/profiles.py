@@ -310,12 +310,12 @@ class Handwriting(Settings):
     characters: int = 8
     points: int = 0
     layers: int = 3
-    units: int = 96
-    components: int = 8
-    window_components: int = 4
-    epochs: int = 10
-    batch_size: int = 64
-    learning_rate: float = 4e-3
+    units: int = 64
+    components: int = 6
+    window_components: int = 3
+    epochs: int = 6
+    batch_size: int = 32
+    learning_rate: float = 1e-2
     warmup_steps: int = 50
     buckets: int = 4
 
