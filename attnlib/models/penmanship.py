@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import hashlib
+import math
 
 import keras
 import numpy as np
@@ -487,15 +488,22 @@ def read_text(task, text) -> str:
     return hershey.check_text(text, known)
 
 
-def steps_for(task, text) -> int:
+def steps_for(task, text, known=1) -> int:
     """Return how many points a text is given at most.
 
-    Twice as many as training lines have for a character on average, rounded
-    up so that few lengths are compiled.
+    At least twice as many as training lines have for a character on average.
+    Together with the known points they are a multiple of 64, so that few
+    lengths are compiled.
+
+    Args:
+        task: A `Task`.
+        text: What is to be written.
+        known: Number of points that are given, the first one among them.
     """
     characters = sum(map(len, task.train["text"]))
     points = sum(map(len, task.train["strokes"]))
-    return int(64 * np.ceil(2 * len(text) * points / characters / 64))
+    needed = 2 * len(text) * points / characters + known
+    return 64 * math.ceil(needed / 64) - known + 1
 
 
 def write(pen, task, texts, bias=0.0, seed=0, like=None) -> list:
@@ -524,7 +532,7 @@ def write(pen, task, texts, bias=0.0, seed=0, like=None) -> list:
     if like is not None:
         known = strokes.check(like[0])
         prime = (known, task.encode(f"{read_text(task, like[1])} "))
-    steps = max(steps_for(task, text) for text in texts)
+    steps = max(steps_for(task, text, len(known)) for text in texts)
     ids = [task.encode(text) for text in texts]
     found = pen.write(ids, steps, bias, seed, prime)
     for line in found:

@@ -214,6 +214,8 @@ def test_typed_texts(task):
 def test_steps_grow_with_the_text(task):
     short, long = (penmanship.steps_for(task, "a" * n) for n in (2, 30))
     assert short % 64 == long % 64 == 0 and short < long
+    # The first known point is no step of the network.
+    assert (penmanship.steps_for(task, "aa", known=11) + 10) % 64 == 0
     each = sum(map(len, task.train["strokes"])) / sum(
         map(len, task.train["text"])
     )
