@@ -531,7 +531,9 @@ def write(pen, task, texts, bias=0.0, seed=0, like=None) -> list:
     prime, known = None, np.zeros((1, 3), np.float32)
     if like is not None:
         known = strokes.check(like[0])
-        prime = (known, task.encode(f"{read_text(task, like[1])} "))
+        # Unlike typed texts, those of lines may have rare characters.
+        text = hershey.check_text(like[1], task.alphabet)
+        prime = (known, task.encode(f"{text} "))
     steps = max(steps_for(task, text, len(known)) for text in texts)
     ids = [task.encode(text) for text in texts]
     found = pen.write(ids, steps, bias, seed, prime)
