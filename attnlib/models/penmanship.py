@@ -24,6 +24,7 @@ from attnlib.training import Batches, train_or_load
 RARE = "\N{WHITE SQUARE}"
 _OFTEN = 50
 _EVALUATED = 256
+_FEW = 100
 _SPLITS = ("train", "validation", "test")
 _RECIPE = (
     "units components window_components batch_size learning_rate "
@@ -288,20 +289,24 @@ def train_all(settings, task) -> dict:
     return {kind: train(settings, task, kind) for kind in settings.models}
 
 
-def evaluate(model, task, split="test", buckets=2) -> dict:
+def evaluate(model, task, split="test", buckets=None) -> dict:
     """Return how surprised a network is by given lines.
 
     Args:
         model: A compiled network.
         task: A `Task`.
         split: `"train"`, `"validation"` or `"test"`.
-        buckets: Number of groups of lines of similar length.
+        buckets: Number of groups of lines of similar length; None for two,
+            or one where lines are few.
 
     Returns:
         Dict of floats: `nll`, nats per line; `nll_point`, nats per point;
         `sse`, squared distance of the next offset and its expectation per
         point. All with offsets normalised as the task has them.
     """
+    if buckets is None:
+        # Few lines are padded sooner than a second shape is compiled.
+        buckets = 1 if len(getattr(task, split)["text"]) < _FEW else 2
     lines = points = total = error = 0.0
     for x, y, rows in groups(task, split, buckets):
         logs = model.evaluate(

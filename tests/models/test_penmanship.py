@@ -257,3 +257,33 @@ def test_rare_characters_of_real_texts_are_one():
     alphabet = penmanship._alphabet(["ab" * 60, "c" * 49])
     assert alphabet == "ab" + penmanship.RARE
     assert penmanship._known("abc", alphabet) == "ab" + penmanship.RARE
+
+
+def test_real_lines_have_an_alphabet_of_their_own(monkeypatch, tiny):
+    random = np.random.default_rng(0)
+    asked = []
+
+    def load(name, split, **options):
+        asked.append((name, split, options))
+        line = np.zeros((9, 3), "float32")
+        line[1:, :2], line[-1, 2] = random.normal(size=(8, 2)), 1
+        return {"strokes": [line] * 60, "text": ["A b§"] + ["A b"] * 59}
+
+    monkeypatch.setattr(datasets, "load", load)
+    monkeypatch.setattr(datasets, "digest", lambda name, **options: "0")
+    settings = dataclasses.replace(tiny, dataset="iam_ondb", points=9)
+    task = penmanship.load_task(settings)
+    assert asked[0] == ("iam_ondb", "train", {"longest": 9})
+    assert task.alphabet == " Ab" + penmanship.RARE
+    assert task.train["text"][:2] == ["A b" + penmanship.RARE, "A b"]
+    assert not task.knows_letters
+    # Capitals stay what they are, and the mark of rare ones is not typed.
+    assert penmanship.read_text(task, "bA") == "bA"
+    for text in ("ab", "A" + penmanship.RARE):
+        with pytest.raises(ValueError, match="expected characters of ' Ab'"):
+            penmanship.read_text(task, text)
+    # A line with a rare character may be imitated all the same.
+    pen = Pen(penmanship.build(tiny, task, "synthesis", 1))
+    like = task.train["strokes"][0], task.train["text"][0]
+    (found,) = penmanship.write(pen, task, ["A"], like=like)
+    assert found["known"] == 9
