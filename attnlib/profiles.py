@@ -22,6 +22,7 @@ NOTEBOOKS = {
     "05": "05_hard_attention",
     "06": "06_recurrent_glimpses",
     "07": "07_draw",
+    "08": "08_handwriting",
     "09": "09_spatial_transformer",
 }
 
@@ -286,6 +287,37 @@ class Draw(Settings):
     reader_learning_rate: float = 2e-3
     reader_epochs: int = 6
     reader_test_copies: int = 5
+
+
+@dataclass(frozen=True)
+class Handwriting(Settings):
+    """Notebook 08: a pen that reads what it shall write.
+
+    `models` are kinds of `attnlib.models.penmanship.build`. Lines of the
+    Hershey letters have up to `characters` characters; `examples` of them are
+    for training, `held_out` for validation and as many for test. Lines of
+    IAM-OnDB have up to `points` points, 0 for any number. Networks have
+    `layers` layers of `units`; the next point's density is a mixture of
+    `components` Gaussians, the window one of `window_components`.
+    """
+
+    may_be_zero: ClassVar[tuple] = ("points", "warmup_steps")
+
+    dataset: str = "hershey"
+    models: tuple = ("synthesis", "prediction", "prediction-1-layer")
+    examples: int = 3000
+    held_out: int = 400
+    characters: int = 8
+    points: int = 0
+    layers: int = 3
+    units: int = 64
+    components: int = 6
+    window_components: int = 3
+    epochs: int = 6
+    batch_size: int = 32
+    learning_rate: float = 1e-2
+    warmup_steps: int = 50
+    buckets: int = 4
 
 
 @dataclass(frozen=True)
@@ -685,6 +717,37 @@ _DRAWING = {
     },
 }
 
+_PENS = {
+    "smoke": {
+        "examples": 64,
+        "held_out": 16,
+        "characters": 4,
+        "models": ("synthesis", "prediction"),
+        "layers": 2,
+        "units": 12,
+        "components": 3,
+        "window_components": 2,
+        "epochs": 1,
+        "batch_size": 32,
+        "buckets": 1,
+    },
+    "quick": {},
+    # The paper's sizes. Its optimiser took weeks; Adam with a falling rate
+    # takes hours, resumed job by job.
+    "paper": {
+        "dataset": "iam_ondb",
+        "points": 1200,
+        "units": 400,
+        "components": 20,
+        "window_components": 10,
+        "epochs": 60,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+        "warmup_steps": 300,
+        "buckets": 6,
+    },
+}
+
 _SCHEMAS = {
     "00": Motivation,
     "01": EncoderDecoder,
@@ -694,6 +757,7 @@ _SCHEMAS = {
     "05": Captions,
     "06": RecurrentGlimpses,
     "07": Draw,
+    "08": Handwriting,
     "09": SpatialTransformers,
 }
 
@@ -723,6 +787,7 @@ _PROFILES = {
     },
     "06": _GLIMPSES,
     "07": _DRAWING,
+    "08": _PENS,
     "09": _TRANSFORMERS,
 }
 
@@ -888,7 +953,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
 
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
-        `Captions`, `RecurrentGlimpses`, `Draw` or `SpatialTransformers`.
+        `Captions`, `RecurrentGlimpses`, `Draw`, `Handwriting` or
+        `SpatialTransformers`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a

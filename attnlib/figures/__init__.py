@@ -39,6 +39,14 @@ from attnlib.figures.glimpses import (
     scatter_locations,
     sensor_view,
 )
+from attnlib.figures.handwriting import (
+    density_map,
+    pen_strokes,
+    strokes_svg,
+    window_map,
+    writing_animation,
+    writing_step,
+)
 from attnlib.figures.images import image_grid
 from attnlib.figures.letters import letter_rows, place_map
 from attnlib.figures.style import COLORS, new_figure, styled, use_style
@@ -70,6 +78,7 @@ __all__ = [
     "claims_table",
     "cost_curves",
     "crop_view",
+    "density_map",
     "drawing_animation",
     "drawing_step",
     "drawing_strip",
@@ -90,6 +99,7 @@ __all__ = [
     "line_plot",
     "located_boxes",
     "new_figure",
+    "pen_strokes",
     "picture",
     "place_map",
     "presets",
@@ -99,12 +109,16 @@ __all__ = [
     "set_alt",
     "show",
     "step_bars",
+    "strokes_svg",
     "styled",
     "to_png",
     "tradeoff",
     "transformer_triplets",
     "transformer_view",
     "use_style",
+    "window_map",
     "word_explorer",
     "words_over_regions",
+    "writing_animation",
+    "writing_step",
 ]

@@ -1,5 +1,7 @@
 """Handwriting: recurrent networks that predict and write pen strokes."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -592,7 +594,8 @@ class Pen(keras.Model):
                 [*ids, *check_ids(text, self.model.characters)]
                 for text in texts
             ]
-            longest = max(map(len, lines))
+            # Few widths are compiled when padding fills them up.
+            longest = 8 * math.ceil(max(map(len, lines)) / 8)
             inputs["text"] = np.array(
                 [line + [PAD] * (longest - len(line)) for line in lines],
                 "int32",

@@ -22,6 +22,10 @@ SCREENS = np.zeros((len(PATH) + 1, 8, 8))
 SCREENS[:, -1, 3:5] = 1
 CANVASES = RNG.random((4, 12, 12, 1))
 WINDOWS = RNG.normal(scale=0.3, size=(4, 5))
+# Two strokes; the second is a dot.
+PEN = np.array(
+    [[0, 0, 0], [4, 0, 0], [4, 5, 0], [8, 5, 0], [8, 2, 1], [12, 0, 1]], float
+)
 
 DRAWINGS = {
     "attention_heatmap": lambda: figures.attention_heatmap(
@@ -103,6 +107,16 @@ DRAWINGS = {
         "x (pixels)",
         "error",
     ),
+    "pen_strokes": lambda: figures.pen_strokes(
+        [PEN, 2 * PEN], ["a $5", "b"], "t", [2, 0]
+    ),
+    "writing_step": lambda: figures.writing_step(PEN, 3, "t", known=2),
+    "window_map": lambda: figures.window_map(
+        np.eye(5)[:, :4], "a $b", "t", PEN[1:], [0, 1, 1, 2, 3]
+    ),
+    "density_map": lambda: figures.density_map(
+        [[0, -1], [-np.inf, -2]], (0, 9, 9, 0), PEN, "t", np.full(5, 0.5)
+    ),
     "located_boxes": lambda: figures.located_boxes(
         [IMAGE] * 3, PATH, -PATH, 0.3, ["a", "b", "c"], "t"
     ),
@@ -144,8 +158,8 @@ def test_every_drawing_function_is_tried():
     others = {
         "COLORS", "animation", "claims_table", "drawing_animation", "explorer",
         "game_animation", "get_alt", "glimpse_animation", "new_figure",
-        "picture", "presets", "set_alt", "show", "styled", "to_png",
-        "use_style", "word_explorer",
+        "picture", "presets", "set_alt", "show", "strokes_svg", "styled",
+        "to_png", "use_style", "word_explorer", "writing_animation",
     }  # fmt: skip
     assert set(figures.__all__) - others == set(DRAWINGS)
 
