@@ -66,6 +66,27 @@ class Training:
     folder: str
 
 
+def warmed_adam(settings, steps) -> keras.optimizers.Optimizer:
+    """Return Adam whose rate rises, then falls to 0 as a cosine.
+
+    Args:
+        settings: Has `learning_rate`, the highest one, and `warmup_steps`, of
+            which there are at most a tenth of all steps.
+        steps: Number of updates until the rate is 0.
+
+    Returns:
+        An optimizer that limits the gradient's norm to 1.
+    """
+    warmup = min(settings.warmup_steps, max(1, steps // 10))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        max(1, steps - warmup),
+        warmup_target=settings.learning_rate,
+        warmup_steps=warmup,
+    )
+    return keras.optimizers.Adam(schedule, global_clipnorm=1.0)
+
+
 class Batches:
     """Training data in an order that depends on seed and epoch alone.
 

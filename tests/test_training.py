@@ -619,3 +619,12 @@ def test_images_that_are_not_finite_are_named(bad):
 def test_the_cache_of_models_lies_in_the_cache(cache):
     assert Path(run(epochs=1).folder).parent == cache / "models"
     assert paths.cache_dir() == cache
+
+
+def test_the_rate_rises_and_falls():
+    settings = types.SimpleNamespace(learning_rate=0.1, warmup_steps=50)
+    for steps, peak in ((1000, 50), (100, 10)):
+        rate = training.warmed_adam(settings, steps)._learning_rate
+        found = [float(rate(step)) for step in (0, peak, steps)]
+        np.testing.assert_allclose(found, [0, 0.1, 0], atol=1e-6)
+        assert float(rate(peak // 2)) == pytest.approx(0.05)

@@ -118,7 +118,7 @@ def _read(split, *, width=224, height=168):
         if row[0] in place
     ]
     return {
-        "images": pictures.read_images(
+        "images": pictures.read_folder(
             file.parent / "images", [f"{n}.jpg" for n in names], width, height
         ),
         "question": [question for _, question, _ in rows],

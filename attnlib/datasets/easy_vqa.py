@@ -64,7 +64,7 @@ def _read(split, *, size=64):
     place = {number: index for index, number in enumerate(names)}
     rows = [row for row in rows if row[2] in place]
     return {
-        "images": pictures.read_images(
+        "images": pictures.read_folder(
             file.parent / "images", [f"{n}.png" for n in names], size, size
         ),
         "question": [questions.words(text) for text, _, _ in rows],

@@ -184,16 +184,7 @@ def _images(source, names, size, split) -> np.ndarray:
             f"{source.path} lacks {len(missing)} of the {len(names)} images "
             f"of the {split} split of Flickr8k, the first is {missing[0]}"
         )
-    images = np.empty((len(names), size, size, 3), np.uint8)
-    for image, name in zip(images, names, strict=True):
-        content = source.read(name)
-        try:
-            image[:] = read_image(content, size)
-        except OSError as error:
-            raise store.DatasetCorrupt(
-                f"{name} in {source.path} is not a whole image: {error}"
-            ) from error
-    return images
+    return pictures.read_images(source.read, names, source.path, size, size)
 
 
 def _read(split, *, size=112):

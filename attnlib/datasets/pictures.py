@@ -34,12 +34,13 @@ def read_image(content, width, height) -> np.ndarray:
     return np.asarray(image)
 
 
-def read_images(folder, names, width, height) -> np.ndarray:
+def read_images(read, names, where, width, height) -> np.ndarray:
     """Read the images of some names.
 
     Args:
-        folder: A `pathlib.Path`.
-        names: Names of the files in it.
+        read: Function from a name to the bytes of its file.
+        names: Names of the files.
+        where: What they are in, for errors.
         width: Width to return.
         height: Height to return.
 
@@ -47,7 +48,34 @@ def read_images(folder, names, width, height) -> np.ndarray:
         uint8 array (N, height, width, 3).
 
     Raises:
-        DatasetCorrupt: A file is missing or no image.
+        DatasetCorrupt: A file is no whole image.
+    """
+    images = np.empty((len(names), height, width, 3), np.uint8)
+    for image, name in zip(images, names, strict=True):
+        content = read(name)
+        try:
+            image[:] = read_image(content, width, height)
+        except OSError as error:
+            raise store.DatasetCorrupt(
+                f"{name} in {where} is not a whole image: {error}"
+            ) from error
+    return images
+
+
+def read_folder(folder, names, width, height) -> np.ndarray:
+    """Read the images of some names from a folder.
+
+    Args:
+        folder: A `pathlib.Path`.
+        names: As of `read_images`, which the other arguments are for, too.
+        width: Width to return.
+        height: Height to return.
+
+    Returns:
+        uint8 array (N, height, width, 3).
+
+    Raises:
+        DatasetCorrupt: A file is missing or no whole image.
     """
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
@@ -55,12 +83,8 @@ def read_images(folder, names, width, height) -> np.ndarray:
             f"{folder} lacks {len(missing)} of {len(names)} images, the first "
             f"is {missing[0]}"
         )
-    images = np.empty((len(names), height, width, 3), np.uint8)
-    for image, name in zip(images, names, strict=True):
-        try:
-            image[:] = read_image((folder / name).read_bytes(), width, height)
-        except OSError as error:
-            raise store.DatasetCorrupt(
-                f"{folder / name} is no image: {error}"
-            ) from error
-    return images
+
+    def read(name):
+        return (folder / name).read_bytes()
+
+    return read_images(read, names, folder, width, height)

@@ -17,7 +17,7 @@ from attnlib.models.show_and_tell import ShowAndTell
 from attnlib.models.show_attend_tell import ShowAttendTell
 from attnlib.models.translation import validate
 from attnlib.ops import checks
-from attnlib.training import Batches, train_or_load
+from attnlib.training import Batches, train_or_load, warmed_adam
 
 # Longer captions, 1 % of Flickr8k's, would double a bucket's width.
 _LONGEST = 24
@@ -287,16 +287,7 @@ def build(settings, task, kind, steps, trained=None):
         )
         model = ShowAttendTell(**{**options, **KINDS[kind]})
     model.build((None, task.side, task.side, 3))
-    warmup = min(settings.warmup_steps, max(1, steps // 10))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps - warmup),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warmup,
-    )
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0)
-    )
+    model.compile(warmed_adam(settings, steps))
     return model
 
 

@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import math
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -18,7 +17,7 @@ from attnlib.models.handwriting import (
 )
 from attnlib.models.provenance import Provenance
 from attnlib.text import PAD
-from attnlib.training import Batches, train_or_load
+from attnlib.training import Batches, train_or_load, warmed_adam
 
 # Stands for every character of a data set that is too rare to be learned.
 RARE = "\N{WHITE SQUARE}"
@@ -226,14 +225,7 @@ def build(settings, task, kind, steps):
     else:
         model = HandwritingPrediction(*sizes, settings.components)
     model.build()
-    warmup = min(settings.warmup_steps, max(1, steps // 10))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps - warmup),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warmup,
-    )
-    model.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0))
+    model.compile(warmed_adam(settings, steps))
     return model
 
 

@@ -14,7 +14,7 @@ from attnlib.datasets import number_words
 from attnlib.models import rnnsearch
 from attnlib.models.provenance import Provenance
 from attnlib.models.rnnsearch import RNNSearch
-from attnlib.training import Batches, train_or_load
+from attnlib.training import Batches, train_or_load, warmed_adam
 
 # Longer training pairs, 0.4 % of Multi30k's, would double a bucket's width.
 _LONGEST = 36
@@ -278,16 +278,7 @@ def prepare(model, settings, steps):
         The model.
     """
     model.build()
-    warmup = min(settings.warmup_steps, max(1, steps // 10))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps - warmup),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warmup,
-    )
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0)
-    )
+    model.compile(warmed_adam(settings, steps))
     return model
 
 
