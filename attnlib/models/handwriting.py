@@ -11,7 +11,7 @@ from attnlib.datasets import strokes as pen
 from attnlib.layers import GaussianWindow
 from attnlib.models.recurrent import PeepholeLSTMKernels
 from attnlib.ops import checks
-from attnlib.text import PAD
+from attnlib.text import PAD, pad
 
 VERSION = 1  # Raised when trained results change.
 
@@ -171,11 +171,12 @@ class HandwritingPrediction(keras.Model):
         self.sse.update_state(ops.sum(error) / points, points)
         return ops.sum(nll) / points
 
-    def first(self, batch):
+    def first(self, batch, memory=None):
         """Return the state before the first point, a dict of tensors.
 
         Args:
             batch: Number of lines B.
+            memory: Not used.
         """
         blank = ops.zeros((batch, self.units), self.compute_dtype)
         states = tuple((blank, blank) for _ in range(self.num_layers))
@@ -254,8 +255,8 @@ class HandwritingSynthesis(HandwritingPrediction):
 
     Reference:
         Graves 2013, arXiv:1308.0850, section 5. Differs from the paper in: as
-        `HandwritingPrediction`; the window starts at a tenth of a character
-        per point, where a point is about that much of one.
+        `HandwritingPrediction`; the window starts with steps of
+        `initial_step` characters a point.
     """
 
     reads_text = True
@@ -423,17 +424,15 @@ def mixture(outputs) -> dict:
         weights (..., K); `mean` (..., K, 2); `log_scale` (..., K, 2);
         `correlation` (..., K).
     """
-    count = (outputs.shape[-1] - 1) // 6
-    end, rest = outputs[..., 0], outputs[..., 1:]
-    parts = ops.split(rest, 6, axis=-1)
-    log_scale = ops.stack(parts[3:5], axis=-1)
-    if 6 * count + 1 != outputs.shape[-1]:
+    if outputs.shape[-1] % 6 != 1:
         raise ValueError(
             "expected a last axis of 6 K + 1. Received: shape "
             f"{tuple(outputs.shape)}"
         )
+    parts = ops.split(outputs[..., 1:], 6, axis=-1)
+    log_scale = ops.stack(parts[3:5], axis=-1)
     return {
-        "end": end,
+        "end": outputs[..., 0],
         "logits": parts[0],
         "mean": ops.stack(parts[1:3], axis=-1),
         "log_scale": ops.maximum(log_scale, _SMALLEST_LOG_SCALE),
@@ -596,10 +595,7 @@ class Pen(keras.Model):
             ]
             # Few widths are compiled when padding fills them up.
             longest = 8 * math.ceil(max(map(len, lines)) / 8)
-            inputs["text"] = np.array(
-                [line + [PAD] * (longest - len(line)) for line in lines],
-                "int32",
-            )
+            inputs["text"] = pad(lines, longest)
         return inputs
 
     def _line(self, out, row, length, before, skipped):
@@ -609,10 +605,8 @@ class Pen(keras.Model):
             return {"strokes": strokes, "finished": False}
         phi = out["phi"][row, skipped:]
         end = before + length
-        # The stop position is behind the text, whatever padding follows.
-        stop = out["stop"][row, skipped:] > phi[:, :end].max(axis=1)
-        # Only what came after the first character can be an end.
-        at = np.flatnonzero(stop)
+        # The last column is the stop position, whatever padding comes before.
+        at = np.flatnonzero(phi[:, -1] > phi[:, :end].max(axis=1))
         last = int(at[0]) + 1 if len(at) else len(strokes)
         return {
             "strokes": strokes[:last],
@@ -625,11 +619,6 @@ class Pen(keras.Model):
         model = self.model
         batch = ops.shape(inputs["given"])[0]
         memory = model.read(inputs["text"]) if model.reads_text else None
-        first = (
-            model.first(batch, memory)
-            if model.reads_text
-            else model.first(batch)
-        )
         # One tensor of all that a step needs, which any scan takes.
         keys = ("given", "gumbel", "normal", "uniform")
         noise = ops.concatenate([inputs[key] for key in keys], axis=-1)
@@ -654,16 +643,14 @@ class Pen(keras.Model):
         # The first point of every line, where the pen is set down.
         point = ops.zeros((batch, 3))
         _, (network, points) = ops.scan(
-            step, (first, point), ops.transpose(noise, (1, 0, 2))
+            step,
+            (model.first(batch, memory), point),
+            ops.transpose(noise, (1, 0, 2)),
         )
         found = {"strokes": points}
         if model.reads_text:
-            _, phi, kappa = network["window"]
-            found.update(phi=phi[..., :-1], stop=phi[..., -1:], kappa=kappa)
-        found = {k: ops.transpose(v, (1, 0, 2)) for k, v in found.items()}
-        if "stop" in found:
-            found["stop"] = found["stop"][..., 0]
-        return found
+            _, found["phi"], found["kappa"] = network["window"]
+        return {k: ops.transpose(v, (1, 0, 2)) for k, v in found.items()}
 
 
 def check_ids(text, characters) -> list:

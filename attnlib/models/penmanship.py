@@ -16,7 +16,7 @@ from attnlib.models.handwriting import (
     HandwritingSynthesis,
 )
 from attnlib.models.provenance import Provenance
-from attnlib.text import PAD
+from attnlib.text import pad
 from attnlib.training import Batches, train_or_load, warmed_adam
 
 # Stands for every character of a data set that is too rare to be learned.
@@ -184,13 +184,12 @@ def groups(task, split, buckets) -> list:
         steps = sizes[rows[-1]] - 1
         x = np.zeros((len(rows), steps, 3), "float32")
         y = np.full((len(rows), steps, 3), handwriting.PADDING, "float32")
-        text = np.full((len(rows), longest), PAD, "int32")
+        ids = [task.encode(data["text"][row]) for row in rows]
         for place, row in enumerate(rows):
-            line, ids = data["strokes"][row], task.encode(data["text"][row])
+            line = data["strokes"][row]
             x[place, : len(line) - 1] = line[:-1]
             y[place, : len(line) - 1] = line[1:]
-            text[place, : len(ids)] = ids
-        found.append(({"strokes": x, "text": text}, y, rows))
+        found.append(({"strokes": x, "text": pad(ids, longest)}, y, rows))
     return found
 
 
