@@ -180,6 +180,11 @@ class WordExplorer(Explorer):
     """
 
     def __init__(self, draw, words, controls, cache=True):
+        if "word" in controls:
+            raise ValueError(
+                "expected controls of other names than `word`, which is the "
+                "row of words. Received: a control `word`"
+            )
         self._words = words
         made = {name: _control(name, spec) for name, spec in controls.items()}
         first = words(**{name: item.value for name, item in made.items()})
@@ -253,7 +258,8 @@ def word_explorer(draw, words, cache=True, **controls):
         A `WordExplorer`, which is a widget: display it.
 
     Raises:
-        ValueError: As of `explorer`, or there are no words.
+        ValueError: As of `explorer`, there are no words, or a control is
+            called `word`.
     """
     return WordExplorer(draw, words, controls, cache)
 

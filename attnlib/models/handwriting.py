@@ -553,19 +553,20 @@ class Pen(keras.Model):
             characters, and `kappa` (n, K').
 
         Raises:
-            ValueError: A text is empty, an id unknown, the bias is negative or
-                no number, or the prime is no line of strokes.
+            ValueError: There are no texts, one is empty, an id is unknown, the
+                bias is negative or no number, or the prime is no line of
+                strokes.
         """
         checks.positive_integer("steps", steps)
-        if not np.isfinite(bias) or bias < 0:
-            raise ValueError(
-                "expected bias to be a number of at least 0. Received: "
-                f"{bias!r}"
-            )
+        bias = checks.non_negative_number("bias", bias)
         texts, primer, ids = list(texts), np.zeros((0, 3)), []
+        if not texts:
+            raise ValueError("expected at least one text. Received: none")
         if prime is not None:
             # Its first point is where every line starts.
             primer, ids = pen.check(prime[0])[1:], list(prime[1])
+            if self.model.reads_text:
+                ids = check_ids(ids, self.model.characters)
         inputs = self._inputs(texts, steps, bias, seed, primer, ids)
         out = self.predict_on_batch(inputs)
         return [

@@ -1,8 +1,5 @@
 """Show, Attend and Tell: captions with attention over the image."""
 
-import math
-from numbers import Real
-
 import keras
 import numpy as np
 from keras import ops
@@ -143,9 +140,11 @@ class ShowAttendTell(Captioner):
             "entropy_weight": entropy_weight,
         }
         for name, value in weights.items():
-            setattr(self, name, _weight(name, value))
+            setattr(self, name, checks.non_negative_number(name, value))
         if penalty_target != "mean":
-            penalty_target = _weight("penalty_target", penalty_target)
+            penalty_target = checks.non_negative_number(
+                "penalty_target", penalty_target
+            )
         self.penalty_target = penalty_target
         if not 0 <= soft_share <= 1:
             raise ValueError(
@@ -427,12 +426,3 @@ class ShowAttendTell(Captioner):
             "soft_share": self.soft_share,
             "baseline": self.use_baseline,
         }
-
-
-def _weight(name, value):
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not 0 <= value < math.inf:
-        raise ValueError(
-            f"expected {name} to be a number of at least 0. Received: {value!r}"
-        )
-    return float(value)

@@ -170,6 +170,20 @@ def positive_number(name, value):
     return float(value)
 
 
+def non_negative_number(name, value):
+    """Return `value` as a float when it is a finite number of at least 0.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not 0 <= value < math.inf:
+        raise ValueError(
+            f"expected {name} to be a number of at least 0. Received: {value!r}"
+        )
+    return float(value)
+
+
 def seed(value):
     """Return a seed that every backend takes: None, or an int of 32 bits.
 

@@ -265,6 +265,8 @@ def test_a_control_that_leaves_no_words_is_told():
     assert explorer.image.value == before
     with pytest.raises(ValueError, match="no word"):
         figures.word_explorer(letter, spell, text="")
+    with pytest.raises(ValueError, match="other names than `word`"):
+        figures.word_explorer(letter, spell, text="ab", word=(0, 3))
 
 
 def test_first_drawing_raises():
