@@ -23,6 +23,7 @@ _MODULES = (
     "multi30k",
     "number_words",
     "reversal",
+    "two_part_glyphs",
 )
 
 
