@@ -58,8 +58,13 @@ from attnlib.figures.questions import (
     question_drawer,
     word_maps,
 )
+from attnlib.figures.scoreboard import (
+    against_papers,
+    result_times,
+    verdict_bars,
+)
 from attnlib.figures.style import COLORS, new_figure, styled, use_style
-from attnlib.figures.tables import claims_table
+from attnlib.figures.tables import claims_table, reasons_table
 from attnlib.figures.transformers import (
     located_boxes,
     transformer_triplets,
@@ -80,6 +85,7 @@ __all__ = [
     "COLORS",
     "accuracy_by_kind",
     "accuracy_by_length",
+    "against_papers",
     "animation",
     "answered_question",
     "answers_to_choose",
@@ -120,6 +126,8 @@ __all__ = [
     "question_drawer",
     "question_explorer",
     "ranked_captions",
+    "reasons_table",
+    "result_times",
     "scatter_locations",
     "sensor_view",
     "set_alt",
@@ -132,6 +140,7 @@ __all__ = [
     "transformer_triplets",
     "transformer_view",
     "use_style",
+    "verdict_bars",
     "window_map",
     "word_explorer",
     "word_maps",
