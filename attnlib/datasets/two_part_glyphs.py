@@ -174,7 +174,10 @@ DATASET = DataSet(
     name="two_part_glyphs",
     description="Bars with a digit at each end: the pair is the class",
     licence="generated from scikit-learn's digits (CC BY 4.0)",
-    citation="E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits",
+    citation=(
+        "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits. "
+        "UCI Machine Learning Repository 1998, doi:10.24432/C50P49"
+    ),
     homepage="https://archive.ics.uci.edu/dataset/80",
     read=_read,
 )
