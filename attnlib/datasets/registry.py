@@ -25,7 +25,6 @@ _MODULES = (
     "question_scenes",
     "reversal",
     "two_part_glyphs",
-    "two_part_glyphs",
     "visual7w",
     "vqa_v2",
 )
