@@ -22,6 +22,7 @@ _MODULES = (
     "mnist",
     "multi30k",
     "number_words",
+    "question_scenes",
     "reversal",
 )
 
