@@ -24,6 +24,7 @@ NOTEBOOKS = {
     "07": "07_draw",
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
+    "11": "11_visual_question_answering",
 }
 
 
@@ -374,6 +375,70 @@ class Captions(Settings):
     warmup_steps: int = 100
     buckets: int = 2
     beam_size: int = 3
+
+
+@dataclass(frozen=True)
+class QuestionAnswering(Settings):
+    """Notebook 11: questions about images.
+
+    `models` are kinds of `attnlib.models.answering.KINDS` that answer
+    questions of one and two hops about `scenes` scenes; `position_models` are
+    those of the two position tests with `position_scenes` scenes each, and
+    `choice_models` choose among four answers and four boxes, after training
+    on `choice_scenes` scenes each. `held_out` scenes are for validation and as
+    many for test. Each has its number of epochs. With real data `models` and
+    `epochs` count alone.
+
+    Images have `side` pixels a side, features a grid of `grid` rows. The
+    `encoder` is `"named"`: trained for `named_epochs` epochs to name the
+    digits of `names` scenes, then frozen; `"joint"`: trained with the rest; or
+    `"vgg19"`: trained on ImageNet and frozen, with a grid of `side` / 16 rows.
+    Its width grows from `filters` to four times as many. Words that occur less
+    often than `min_count` are unknown; only the `num_answers` most frequent
+    answers are learned.
+    """
+
+    may_be_zero: ClassVar[tuple] = (
+        "scenes",
+        "position_scenes",
+        "choice_scenes",
+        "dropout",
+        "warmup_steps",
+    )
+
+    dataset: str = "question_scenes"
+    models: tuple = (
+        "question",
+        "ibowimg",
+        "lstm-q-i",
+        "smem-1",
+        "smem-2",
+        "san-1",
+        "san-2",
+    )
+    position_models: tuple = ("ibowimg", "smem-1")
+    choice_models: tuple = ("lstm-q-i", "lstm-att")
+    scenes: int = 2000
+    position_scenes: int = 1500
+    choice_scenes: int = 1000
+    held_out: int = 300
+    side: int = 56
+    grid: int = 7
+    encoder: str = "named"
+    filters: int = 16
+    names: int = 6000
+    named_epochs: int = 10
+    units: int = 64
+    attention_units: int = 64
+    dropout: float = 0.0
+    min_count: int = 1
+    num_answers: int = 1000
+    epochs: int = 6
+    position_epochs: int = 6
+    choice_epochs: int = 6
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    warmup_steps: int = 100
 
 
 # Tuples of whole numbers of at least 1.
@@ -748,6 +813,26 @@ _PENS = {
     },
 }
 
+_ASKING = {
+    "smoke": {
+        "models": ("question", "ibowimg", "smem-1", "san-1", "san-2"),
+        "scenes": 40,
+        "position_scenes": 40,
+        "choice_scenes": 30,
+        "held_out": 20,
+        "filters": 4,
+        "names": 64,
+        "named_epochs": 1,
+        "units": 16,
+        "attention_units": 16,
+        "epochs": 1,
+        "position_epochs": 1,
+        "choice_epochs": 1,
+    },
+    "quick": {},
+    "paper": {},
+}
+
 _SCHEMAS = {
     "00": Motivation,
     "01": EncoderDecoder,
@@ -759,6 +844,7 @@ _SCHEMAS = {
     "07": Draw,
     "08": Handwriting,
     "09": SpatialTransformers,
+    "11": QuestionAnswering,
 }
 
 _PROFILES = {
@@ -789,6 +875,7 @@ _PROFILES = {
     "07": _DRAWING,
     "08": _PENS,
     "09": _TRANSFORMERS,
+    "11": _ASKING,
 }
 
 # The paper's encoder: its weights are 80 MB, and not everybody's to download.
