@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from attnlib import datasets, text
-from attnlib.datasets import digit_scenes, questions, scenery
+from attnlib.datasets import digit_scenes, questions, scenery, vqa_v2
 from attnlib.models import captions, encoders
 from attnlib.models import question_answering as qa
 from attnlib.models.glimpse_data import unit
@@ -258,8 +258,8 @@ def load_task(settings, about="mixed", namer=None) -> Task:
 
     Args:
         settings: A `profiles.QuestionAnswering`.
-        about: Which questions about scenes, one of `question_scenes.TASKS`.
-            Other data sets ignore it.
+        about: Which questions: of scenes one of `question_scenes.TASKS`, of
+            Visual7W `"telling"` or `"pointing"`. Other data sets ignore it.
         namer: The model of `train_encoder`, with the encoder `"named"`.
 
     Returns:
@@ -274,28 +274,21 @@ def load_task(settings, about="mixed", namer=None) -> Task:
             "expected namer=train_encoder(settings).model with the encoder "
             "'named'. Received: None"
         )
-    scenes = settings.dataset == "question_scenes"
+    several = settings.dataset in ("question_scenes", "visual7w")
+    about = about if several else settings.dataset
     parts, plan = {}, []
     for split in SPLITS:
         options = _options(settings, about, split)
         parts[split] = datasets.load(settings.dataset, split, **options)
         plan.append(options)
     train = parts["train"]
-    if not scenes:
-        about = settings.dataset
-        _keep_frequent(parts, settings.num_answers)
+    if not several:
+        _keep_frequent(train, settings.num_answers)
     telling = about == "telling"
     lines = list(train["question"]) + telling * list(train["answer"])
     vocabulary = text.WordVocabulary(lines, settings.min_count)
     counts = collections.Counter(train["answer"])
     answers = sorted(counts, key=lambda answer: (-counts[answer], answer))
-    longest = max(
-        len(question.split()) + telling * (len(answer.split()) + 1)
-        for part in parts.values()
-        for question, answer in zip(
-            part["question"], part["answer"], strict=True
-        )
-    )
     size = train["images"].shape[1:3]
     seen = _see(settings, parts, size, namer)
     digest = f"{datasets.digest(settings.dataset)} {plan} {seen}"
@@ -303,7 +296,7 @@ def load_task(settings, about="mixed", namer=None) -> Task:
         **parts,
         vocabulary=vocabulary,
         answers=answers,
-        longest=longest,
+        longest=max(map(_longest, parts.values())),
         grid=(settings.grid, settings.grid),
         about=about,
         name=settings.dataset,
@@ -319,9 +312,12 @@ def load_task(settings, about="mixed", namer=None) -> Task:
 def _options(settings, about, split):
     """Return what a data set is asked for."""
     side = settings.side
+    if settings.dataset == "daquar":
+        return {"width": side, "height": side}
+    if settings.dataset == "visual7w":
+        return {"size": side, "task": about}
     if settings.dataset != "question_scenes":
-        two = settings.dataset in ("daquar", "visual7w", "vqa_v2")
-        return {"width": side, "height": side} if two else {"size": side}
+        return {"size": side}
     count = settings.held_out
     if split == "train":
         count = {
@@ -332,12 +328,22 @@ def _options(settings, about, split):
     return {"task": about, "scenes": count, "size": side}
 
 
-def _keep_frequent(parts, count):
+def _longest(part):
+    """Return the words of a split's longest question, answers included."""
+    sizes = [len(line.split()) for line in part["question"]]
+    if "choices" in part:
+        sizes = [
+            size + 1 + max(len(told.split()) for told in choices)
+            for size, choices in zip(sizes, part["choices"], strict=True)
+        ]
+    return max(sizes)
+
+
+def _keep_frequent(train, count):
     """Leave out training questions whose answer is not among the frequent.
 
     Those of the other splits stay, and count as wrong.
     """
-    train = parts["train"]
     common = collections.Counter(train["answer"]).most_common(count)
     kept = {answer for answer, _ in common}
     rows = [i for i, answer in enumerate(train["answer"]) if answer in kept]
@@ -442,7 +448,7 @@ def _told(task, lines, answers):
         answer and END, one place earlier, 0 elsewhere.
     """
     encode = task.vocabulary.encode
-    width = task.longest + 1
+    width = task.longest
     words, following = [], []
     for line, answer in zip(lines, answers, strict=True):
         asked, told = encode(line), encode(answer)
@@ -527,10 +533,9 @@ def build(settings, task, kind, steps):
     if settings.encoder == "joint":
         options["encoder"] = _encoder(settings, task.size, None)
     model = layer(words, outputs.get(task.about, len(task.answers)), **options)
-    width = task.longest + (task.about == "telling")
     shape = {
         "image": (None, *task.train["seen"].shape[1:]),
-        "question": (None, width),
+        "question": (None, task.longest),
     }
     model.build(shape)
     model.compile(warmed_adam(settings, steps))
@@ -638,7 +643,13 @@ def answer(model, task, split="test", rows=None) -> dict:
         key: np.concatenate([part[key] for part in parts]) for key in parts[0]
     }
     scores = _log_softmax(out["logits"])
-    right = scores.argmax(axis=1) == y[rows]
+    best = scores.argmax(axis=1)
+    right = best == y[rows]
+    if "answers" in data:
+        said = [task.answers[i] for i in best]
+        right = vqa_v2.consensus_accuracy(
+            said, [data["answers"][i] for i in rows]
+        )
     return {"scores": scores, "right": right, "weights": out["weights"]}
 
 
