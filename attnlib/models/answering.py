@@ -47,6 +47,8 @@ ENCODERS = {
 _WINDOW, _OFF = 32, 6
 # Images or questions that are looked at together.
 _TOGETHER = 200
+# Training images whose features tell their scale.
+_SAMPLE = 500
 _RECIPE = (
     "encoder grid filters units attention_units dropout batch_size "
     "learning_rate warmup_steps"
@@ -71,6 +73,8 @@ class Task(Provenance):
         grid: Rows and columns of the features.
         about: `"mixed"` and so on, see `datasets.question_scenes`; the name of
             the data set elsewhere.
+        look: Function from images of bytes (N, H, W, 3) to what models get of
+            them, as in `seen`.
         name: Name of the data set.
         digest: Digest of data and encoder.
         description: What the data is, in words.
@@ -84,6 +88,7 @@ class Task(Provenance):
     longest: int
     grid: tuple
     about: str
+    look: object
     name: str
     digest: str
     description: str
@@ -290,8 +295,10 @@ def load_task(settings, about="mixed", namer=None) -> Task:
     counts = collections.Counter(train["answer"])
     answers = sorted(counts, key=lambda answer: (-counts[answer], answer))
     size = train["images"].shape[1:3]
-    seen = _see(settings, parts, size, namer)
-    digest = f"{datasets.digest(settings.dataset)} {plan} {seen}"
+    look, eye = _see(settings, train["images"], namer)
+    for part in parts.values():
+        part["seen"] = look(part["images"])
+    digest = f"{datasets.digest(settings.dataset)} {plan} {eye}"
     return Task(
         **parts,
         vocabulary=vocabulary,
@@ -299,6 +306,7 @@ def load_task(settings, about="mixed", namer=None) -> Task:
         longest=max(map(_longest, parts.values())),
         grid=(settings.grid, settings.grid),
         about=about,
+        look=look,
         name=settings.dataset,
         digest=hashlib.sha256(digest.encode()).hexdigest()[:16],
         description=(
@@ -356,23 +364,23 @@ def _keep_frequent(train, count):
             train[key] = column[rows]
 
 
-def _see(settings, parts, size, namer):
-    """Add what models get of the images; return a digest of how."""
+def _see(settings, images, namer):
+    """Return the function that looks at images, and a digest of it.
+
+    Args:
+        settings: A `profiles.QuestionAnswering`.
+        images: Images of the training set; their features get a standard
+            deviation of 1, about what a layer expects.
+        namer: As of `load_task`.
+    """
     if settings.encoder == "joint":
-        for part in parts.values():
-            part["seen"] = part["images"]
-        return "images"
-    encoder = _encoder(settings, size, namer)
-    for part in parts.values():
-        part["seen"] = _look(encoder, part["images"])
-    # One scale for all features: about what a layer expects.
-    scale = np.float32(1 / parts["train"]["seen"].std())
-    for part in parts.values():
-        part["seen"] *= scale
-    total = hashlib.sha256()
+        return np.asarray, "images"
+    encoder = _encoder(settings, images.shape[1:3], namer)
+    scale = np.float32(1 / _look(encoder, images[:_SAMPLE]).std())
+    total = hashlib.sha256(scale.tobytes())
     for weight in encoder.get_weights():
         total.update(np.ascontiguousarray(weight).tobytes())
-    return total.hexdigest()
+    return lambda images: scale * _look(encoder, images), total.hexdigest()
 
 
 def read_question(task, question) -> str:
@@ -695,36 +703,40 @@ def _likelihoods(model, task, split, rows):
     return np.concatenate(found).reshape(len(rows), -1)
 
 
-def ask(model, task, image, question, split="test") -> dict:
+def ask(model, task, image, question) -> dict:
     """Ask a question of one's own about an image.
 
     Args:
         model: From `build`, for a task with a softmax over answers.
         task: Its `Task`.
-        image: Number of an image of the split.
+        image: Image of bytes (H, W, 3), of the size of the task's.
         question: Text, see `read_question`.
-        split: `"train"`, `"validation"` or `"test"`.
 
     Returns:
-        Dict of `answer`, the likeliest one, `probability`, and `weights`
-        (K, L).
+        Dict of `answers`, all that the model can say, `probabilities`, one for
+        each, and `weights` (K, L): what `figures.answered_question` draws.
 
     Raises:
-        ValueError: The question cannot be read, or there is no such image.
+        ValueError: The question cannot be read, or the image has another
+            shape or other numbers.
     """
-    question = read_question(task, question)
-    count = len(getattr(task, split)["images"])
-    if not 0 <= image < count:
+    image = np.asarray(image)
+    if image.shape != (*task.size, 3) or image.dtype != np.uint8:
         raise ValueError(
-            f"expected an image from 0 to {count - 1}. Received: {image}"
+            f"expected an image of bytes of shape {(*task.size, 3)}. Received: "
+            f"shape {image.shape}, dtype {image.dtype}. Resize or convert it"
         )
-    x = {"image": np.array([image]), "question": _ids(task, [question])}
-    out = model.force(_shown(task, split, x))
-    logs = _log_softmax(ops.convert_to_numpy(out["logits"]))[0]
+    ids = _ids(task, [read_question(task, question)])
+    seen = task.look(image[None])
+    inputs = {
+        "image": unit(seen) if seen.dtype == np.uint8 else seen,
+        "question": ids,
+    }
+    out = _run(model, inputs)
     return {
-        "answer": task.answers[int(logs.argmax())],
-        "probability": float(np.exp(logs.max())),
-        "weights": ops.convert_to_numpy(out["weights"])[0],
+        "answers": task.answers,
+        "probabilities": np.exp(_log_softmax(out["logits"][0])),
+        "weights": out["weights"][0],
     }
 
 

@@ -278,13 +278,14 @@ def test_answers_outside_of_the_vocabulary_are_refused(task):
 def test_ask_answers_typed_questions(san, task):
     row = 3
     question = task.test["question"][row]
-    image = int(task.test["image"][row])
-    found = answering.ask(san, task, image, question)
+    image = task.test["images"][task.test["image"][row]]
+    found = answering.ask(san, task, image, question.upper() + "?")
     every = answering.answer(san, task, rows=np.array([row]))
-    assert found["answer"] == task.answers[every["scores"][0].argmax()]
     np.testing.assert_allclose(
-        found["weights"], every["weights"][0], atol=1e-5
+        found["probabilities"], np.exp(every["scores"][0]), atol=1e-5
     )
-    assert 0 < found["probability"] <= 1
-    with pytest.raises(ValueError, match="expected an image from 0 to 5"):
-        answering.ask(san, task, 6, question)
+    np.testing.assert_allclose(found["weights"], every["weights"][0], atol=1e-5)
+    assert found["answers"] == task.answers
+    for bad in (image[:50], image / 255):
+        with pytest.raises(ValueError, match="image of bytes of shape"):
+            answering.ask(san, task, bad, question)
