@@ -418,8 +418,8 @@ class QuestionAnswering(Settings):
         "lstm-q-i",
         "smem-1",
         "smem-2",
-        "san-1",
-        "san-2",
+        "san-1-cnn",
+        "san-2-cnn",
     )
     position_models: tuple = ("ibowimg", "smem-1")
     choice_models: tuple = ("lstm-q-i", "lstm-att")
@@ -820,7 +820,8 @@ _PENS = {
 
 _ASKING = {
     "smoke": {
-        "models": ("question", "ibowimg", "smem-1", "san-1", "san-2"),
+        "models": ("ibowimg", "san-1-cnn", "san-2-cnn"),
+        "position_models": ("smem-1",),
         "scenes": 40,
         "position_scenes": 40,
         "choice_scenes": 30,
@@ -891,6 +892,16 @@ _VGG19 = {"encoder": "vgg19", "side": 224, "grid": 14}
 # What else is learned to see what the parts of soft attention are good for.
 _ABLATED = {"models": ("nic", "soft", "soft-no-penalty", "soft-no-gate")}
 
+# No encoder but their own has been trained on photographs of rooms or COCO.
+_OF_REAL_IMAGES = {
+    "encoder": "joint",
+    "filters": 32,
+    "units": 256,
+    "attention_units": 256,
+    "learning_rate": 1e-3,
+    "warmup_steps": 300,
+}
+
 # Settings split a profile into jobs of their own: what each changes. None is
 # the profile itself, where it is a job beside its settings.
 _SETTINGS = {
@@ -947,6 +958,66 @@ _SETTINGS = {
             "parameters": 100_000,
             "filters": 16,
             "learning_rate": 2e-3,
+        },
+    },
+    ("11", "paper"): {
+        # The paper's position tests, rebuilt, with more scenes than `quick`.
+        "positions": {
+            "models": (),
+            "scenes": 0,
+            "choice_scenes": 0,
+            "position_scenes": 6000,
+            "position_epochs": 10,
+            "held_out": 1000,
+        },
+        "easy-vqa": {
+            **_OF_REAL_IMAGES,
+            "dataset": "easy_vqa",
+            "models": ("question", "ibowimg", "lstm-q-i", "san-1", "san-2"),
+            "side": 64,
+            "grid": 8,
+            "epochs": 6,
+        },
+        "daquar-all": {
+            **_OF_REAL_IMAGES,
+            "dataset": "daquar",
+            "models": (
+                "question",
+                "ibowimg",
+                "lstm-q-i",
+                "smem-1",
+                "smem-2",
+                "san-1",
+                "san-2",
+                "san-1-cnn",
+                "san-2-cnn",
+            ),
+            "side": 112,
+            "min_count": 2,
+            "dropout": 0.5,
+            "epochs": 20,
+        },
+        "visual7w": {
+            **_OF_REAL_IMAGES,
+            "dataset": "visual7w",
+            "models": (),
+            "choice_models": ("lstm-q-i", "lstm-att"),
+            "side": 112,
+            "units": 512,
+            "min_count": 5,
+            "dropout": 0.5,
+            "choice_epochs": 20,
+        },
+        "vqa-v2": {
+            **_OF_REAL_IMAGES,
+            "dataset": "vqa_v2",
+            "models": ("question", "ibowimg", "smem-2", "san-1", "san-2"),
+            "side": 112,
+            "units": 512,
+            "attention_units": 512,
+            "min_count": 5,
+            "dropout": 0.5,
+            "epochs": 15,
         },
     },
     ("07", "paper"): {

@@ -10,7 +10,13 @@ import numpy as np
 from keras import ops
 
 from attnlib import datasets, text
-from attnlib.datasets import digit_scenes, questions, scenery, vqa_v2
+from attnlib.datasets import (
+    digit_scenes,
+    question_scenes,
+    questions,
+    scenery,
+    vqa_v2,
+)
 from attnlib.models import captions, encoders
 from attnlib.models import question_answering as qa
 from attnlib.models.glimpse_data import unit
@@ -75,6 +81,7 @@ class Task(Provenance):
             the data set elsewhere.
         look: Function from images of bytes (N, H, W, 3) to what models get of
             them, as in `seen`.
+        encoder: What the images are looked at with, in words.
         name: Name of the data set.
         digest: Digest of data and encoder.
         description: What the data is, in words.
@@ -89,6 +96,7 @@ class Task(Provenance):
     grid: tuple
     about: str
     look: object
+    encoder: str
     name: str
     digest: str
     description: str
@@ -307,6 +315,7 @@ def load_task(settings, about="mixed", namer=None) -> Task:
         grid=(settings.grid, settings.grid),
         about=about,
         look=look,
+        encoder=ENCODERS[settings.encoder],
         name=settings.dataset,
         digest=hashlib.sha256(digest.encode()).hexdigest()[:16],
         description=(
@@ -315,6 +324,60 @@ def load_task(settings, about="mixed", namer=None) -> Task:
             f"{len(answers)} answers; {ENCODERS[settings.encoder]}"
         ),
     )
+
+
+def load_tasks(settings, namer=None) -> dict:
+    """Load all questions of a profile.
+
+    Args:
+        settings: A `profiles.QuestionAnswering`.
+        namer: As of `load_task`.
+
+    Returns:
+        Dict from `Task.about` to `Task`: of scenes those of which the profile
+        has some, telling and pointing of Visual7W, or the data set's only one.
+    """
+    kinds = (settings.dataset,)
+    if settings.dataset == "question_scenes":
+        kinds = [
+            kind for kind in question_scenes.TASKS if _count(settings, kind)
+        ]
+    if settings.dataset == "visual7w":
+        kinds = ("telling", "pointing")
+    tasks = [load_task(settings, kind, namer) for kind in kinds]
+    return {task.about: task for task in tasks}
+
+
+def record_of(tasks) -> dict:
+    """Return what `claims.begin` wants to know about several tasks.
+
+    Args:
+        tasks: From `load_tasks`.
+    """
+    first, *_ = tasks.values()
+    digests = " ".join(task.digest for task in tasks.values())
+    asked = ", ".join(
+        f"{len(task.train['question'])} ({about})"
+        for about, task in tasks.items()
+    )
+    height, width = first.size
+    return {
+        "name": first.name,
+        "digest": hashlib.sha256(digests.encode()).hexdigest()[:16],
+        "description": (
+            f"{first.name}, training questions: {asked}, images of "
+            f"{height}x{width}; {first.encoder}"
+        ),
+    }
+
+
+def _count(settings, about):
+    """Return how many training scenes questions are about."""
+    return {
+        "mixed": settings.scenes,
+        "absolute": settings.position_scenes,
+        "relative": settings.position_scenes,
+    }.get(about, settings.choice_scenes)
 
 
 def _options(settings, about, split):
@@ -326,13 +389,8 @@ def _options(settings, about, split):
         return {"size": side, "task": about}
     if settings.dataset != "question_scenes":
         return {"size": side}
-    count = settings.held_out
-    if split == "train":
-        count = {
-            "mixed": settings.scenes,
-            "absolute": settings.position_scenes,
-            "relative": settings.position_scenes,
-        }.get(about, settings.choice_scenes)
+    train = split == "train"
+    count = _count(settings, about) if train else settings.held_out
     return {"task": about, "scenes": count, "size": side}
 
 
