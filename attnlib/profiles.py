@@ -1119,7 +1119,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
         `Captions`, `RecurrentGlimpses`, `Draw`, `Handwriting`,
-        `SpatialTransformers` or, without fields of its own, `Settings`.
+        `SpatialTransformers`, `QuestionAnswering` or, without fields of its
+        own, `Settings`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a

@@ -427,14 +427,20 @@ def _see(settings, images, namer):
 
     Args:
         settings: A `profiles.QuestionAnswering`.
-        images: Images of the training set; their features get a standard
-            deviation of 1, about what a layer expects.
+        images: Images of the training set. The features of a cell get the
+            length that its coordinates have (`question_layers.locate`), so
+            that what is there and where it is count alike.
         namer: As of `load_task`.
     """
     if settings.encoder == "joint":
         return np.asarray, "images"
     encoder = _encoder(settings, images.shape[1:3], namer)
-    scale = np.float32(1 / _look(encoder, images[:_SAMPLE]).std())
+    found = _look(encoder, images[:_SAMPLE])
+    rows, columns = found.shape[1:3]
+    # Mean squares of cells counted from the middle.
+    where = (rows**2 - 1 + columns**2 - 1) / 12
+    what = np.square(found).sum(axis=-1).mean()
+    scale = np.float32(np.sqrt(where / what))
     total = hashlib.sha256(scale.tobytes())
     for weight in encoder.get_weights():
         total.update(np.ascontiguousarray(weight).tobytes())

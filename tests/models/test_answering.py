@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 from keras import ops
+from numerics import to_numpy
 
 from attnlib import profiles, text
-from attnlib.models import answering
+from attnlib.models import answering, question_layers
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +89,11 @@ def test_windows_hold_their_digit():
 def test_a_task_has_what_models_see(task, tiny):
     for part in (task.train, task.validation, task.test):
         assert part["seen"].shape == (len(part["images"]), 7, 7, 16)
-    assert task.train["seen"].std() == pytest.approx(1, rel=1e-4)
+    # A cell's features are as long as its coordinates, on average.
+    where = to_numpy(question_layers.locate(task.train["seen"]))[..., -2:]
+    lengths = np.square(task.train["seen"]).sum(axis=-1)
+    assert lengths.mean() == pytest.approx(8, rel=1e-3)
+    assert np.square(where).sum(axis=-1).mean() == pytest.approx(8)
     assert task.knows_boxes and task.size == (56, 56)
     assert set(task.answers) == set(task.train["answer"])
     assert task.record["name"] == "question_scenes"
