@@ -51,6 +51,8 @@ ENCODERS = {
 # Side of the windows on single digits that the encoder learns to name, and
 # how far, in pixels, a digit may be off their middle.
 _WINDOW, _OFF = 32, 6
+_SINGLE = {"fewest": 1, "most": 1}
+_HELD, _NAMED_TOGETHER = 400, 64
 # Images or questions that are looked at together.
 _TOGETHER = 200
 # Training images whose features tell their scale.
@@ -185,56 +187,58 @@ def train_encoder(settings):
         `val_digit` and `val_colour`, the shares of held-out digits and colours
         that are named right.
     """
-    options = {"fewest": 1, "most": 1}
-    data = {
-        split: datasets.load("digit_scenes", split, count=count, **options)
-        for split, count in (("train", settings.names), ("validation", 400))
-    }
-
-    def cut(part, rows, generator):
-        windows = _windows(
-            part["images"][rows], part["boxes"][rows, 0], generator
-        )
-        names = {key: part[key][rows, 0] for key in ("label", "colour")}
-        return windows, {"digit": names["label"], "colour": names["colour"]}
-
-    def transform(x, y, generator):
-        return cut(data["train"], x, generator)
-
-    held = cut(data["validation"], np.arange(400), np.random.default_rng(0))
+    train, held = (
+        datasets.load("digit_scenes", split, count=count, **_SINGLE)
+        for split, count in (("train", settings.names), ("validation", _HELD))
+    )
+    rows = np.arange(settings.names)
+    batches = Batches(
+        [(rows, rows)],
+        _NAMED_TOGETHER,
+        settings.seed,
+        lambda x, y, generator: _named_windows(train, x, generator),
+    )
+    steps = settings.named_epochs * len(batches.epoch(0))
+    images, names = _named_windows(
+        held, np.arange(_HELD), np.random.default_rng(0)
+    )
 
     def validate(model):
-        found = model.predict(held[0], batch_size=_TOGETHER, verbose=0)
+        found = model.predict(images, batch_size=_TOGETHER, verbose=0)
         return {
-            f"val_{key}": float((found[key].argmax(axis=-1) == names).mean())
-            for key, names in held[1].items()
+            f"val_{key}": float((found[key].argmax(axis=-1) == true).mean())
+            for key, true in names.items()
         }
 
-    rows = np.arange(settings.names)
-    batches = Batches([(rows, rows)], 64, settings.seed, transform)
-    steps = settings.named_epochs * len(batches.epoch(0))
-
-    def build():
-        model = DigitNamer(settings.filters)
-        model.build((None, _WINDOW, _WINDOW, 3))
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        schedule = keras.optimizers.schedules.CosineDecay(5e-3, steps)
-        model.compile(
-            keras.optimizers.Adam(schedule), {"digit": loss, "colour": loss}
-        )
-        return model
-
     return train_or_load(
-        build,
+        lambda: _build_namer(settings, steps),
         batches,
         name="questions-encoder",
         config={key: getattr(settings, key) for key in _NAMING},
         epochs=settings.named_epochs,
-        data_digest=datasets.digest("digit_scenes", **options),
+        data_digest=datasets.digest("digit_scenes", **_SINGLE),
         seed=settings.seed,
         version=qa.VERSION,
         validation=validate,
     )
+
+
+def _named_windows(part, rows, generator):
+    """Return windows on the digits of some scenes, and their names."""
+    windows = _windows(part["images"][rows], part["boxes"][rows, 0], generator)
+    names = {"digit": part["label"][rows, 0], "colour": part["colour"][rows, 0]}
+    return windows, names
+
+
+def _build_namer(settings, steps):
+    """Return a compiled `DigitNamer`."""
+    model = DigitNamer(settings.filters)
+    model.build((None, _WINDOW, _WINDOW, 3))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    schedule = keras.optimizers.schedules.CosineDecay(5e-3, steps)
+    optimizer = keras.optimizers.Adam(schedule)
+    model.compile(optimizer, {"digit": loss, "colour": loss})
+    return model
 
 
 def _encoder(settings, size, namer):
