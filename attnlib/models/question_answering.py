@@ -20,6 +20,9 @@ from attnlib.text import PAD
 
 VERSION = 1  # Raised when trained results change.
 
+# Of the variance of SAN's matrices at the start, times Glorot's.
+_SCALE = 4.0
+
 
 class QuestionModel(keras.Model):
     """What all models have that answer a question by one of A answers.
@@ -451,7 +454,15 @@ class StackedAttentionNetwork(QuestionModel):
             name="question",
         )
         self.attention = StackedAttention(
-            self.attention_units, self.hops, name="attention"
+            self.attention_units,
+            self.hops,
+            # Larger than Glorot's: where tanh is nearly linear, what is
+            # asked moves the scores of all places alike, and the softmax
+            # cancels it.
+            kernel_initializer=keras.initializers.VarianceScaling(
+                _SCALE, "fan_avg", "uniform"
+            ),
+            name="attention",
         )
         self.answer = self._dense(self.num_answers, name="answer")
 
