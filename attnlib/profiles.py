@@ -415,7 +415,6 @@ class QuestionAnswering(Settings):
     models: tuple = (
         "question",
         "ibowimg",
-        "lstm-q-i",
         "smem-1",
         "smem-2",
         "san-1-cnn",
@@ -423,8 +422,8 @@ class QuestionAnswering(Settings):
     )
     position_models: tuple = ("ibowimg", "smem-1")
     choice_models: tuple = ("lstm-q-i", "lstm-att")
-    scenes: int = 2000
-    position_scenes: int = 1500
+    scenes: int = 4000
+    position_scenes: int = 2000
     choice_scenes: int = 1000
     held_out: int = 300
     side: int = 56
@@ -438,9 +437,9 @@ class QuestionAnswering(Settings):
     dropout: float = 0.0
     min_count: int = 1
     num_answers: int = 1000
-    epochs: int = 6
-    position_epochs: int = 6
-    choice_epochs: int = 6
+    epochs: int = 3
+    position_epochs: int = 8
+    choice_epochs: int = 4
     batch_size: int = 64
     learning_rate: float = 3e-3
     warmup_steps: int = 100
@@ -820,8 +819,9 @@ _PENS = {
 
 _ASKING = {
     "smoke": {
-        "models": ("ibowimg", "san-1-cnn", "san-2-cnn"),
+        "models": ("san-2-cnn",),
         "position_models": ("smem-1",),
+        "choice_models": ("lstm-att",),
         "scenes": 40,
         "position_scenes": 40,
         "choice_scenes": 30,
