@@ -431,9 +431,9 @@ def _see(settings, images, namer):
 
     Args:
         settings: A `profiles.QuestionAnswering`.
-        images: Images of the training set. The features of a cell get the
-            length that its coordinates have (`question_layers.locate`), so
-            that what is there and where it is count alike.
+        images: Images of the training set. The features of a cell get twice
+            the length that its coordinates have (`question_layers.locate`), on
+            average, so that neither drowns the other.
         namer: As of `load_task`.
     """
     if settings.encoder == "joint":
@@ -444,7 +444,7 @@ def _see(settings, images, namer):
     # Mean squares of cells counted from the middle.
     where = (rows**2 - 1 + columns**2 - 1) / 12
     what = np.square(found).sum(axis=-1).mean()
-    scale = np.float32(np.sqrt(where / what))
+    scale = np.float32(2 * np.sqrt(where / what))
     total = hashlib.sha256(scale.tobytes())
     for weight in encoder.get_weights():
         total.update(np.ascontiguousarray(weight).tobytes())

@@ -89,10 +89,10 @@ def test_windows_hold_their_digit():
 def test_a_task_has_what_models_see(task, tiny):
     for part in (task.train, task.validation, task.test):
         assert part["seen"].shape == (len(part["images"]), 7, 7, 16)
-    # A cell's features are as long as its coordinates, on average.
+    # A cell's features are twice as long as its coordinates, on average.
     where = to_numpy(question_layers.locate(task.train["seen"]))[..., -2:]
     lengths = np.square(task.train["seen"]).sum(axis=-1)
-    assert lengths.mean() == pytest.approx(8, rel=1e-3)
+    assert lengths.mean() == pytest.approx(32, rel=1e-3)
     assert np.square(where).sum(axis=-1).mean() == pytest.approx(8)
     assert task.knows_boxes and task.size == (56, 56)
     assert set(task.answers) == set(task.train["answer"])
