@@ -233,34 +233,22 @@ def _neighbours(quarter):
     ]
 
 
-def _two_hops(random, scene, label, colour, quarter):
+def _two_hops(random, scene, label, colour, quarter, pointing):
     """Ask eight questions about what is beside a digit of one scene."""
     asked = []
     for relation, first, second in _neighbours(quarter):
-        # "one" is a digit, so no "red one". Who asks for a colour names a
-        # digit and the other way round: no question excludes an answer.
-        if random.randint(2):
-            named = f"{relation} the {DIGITS[label[first]]}"
-            text = f"what colour is the digit {named}"
-            answer = COLOURS[colour[second]]
-        else:
-            text = (
-                f"which digit is {relation} the {COLOURS[colour[first]]} digit"
-            )
-            answer = DIGITS[label[second]]
-        asked.append((text, answer, "relation", scene, 2, (first, second)))
-    return asked
-
-
-def _pointing(random, scene, label, colour, quarter):
-    """Ask for the digit beside each of four, named by digit or by colour."""
-    asked = []
-    for relation, first, second in _neighbours(quarter):
+        by_digit = random.randint(2) != pointing
         named = DIGITS[label[first]]
-        if random.randint(2):
+        if not by_digit:
+            # "one" is a digit, so no "red one".
             named = f"{COLOURS[colour[first]]} digit"
         text = f"which digit is {relation} the {named}"
         answer = DIGITS[label[second]]
+        if by_digit and not pointing:
+            # Who names a digit asks for a colour and the other way round: no
+            # question excludes an answer.
+            text = f"what colour is the digit {relation} the {named}"
+            answer = COLOURS[colour[second]]
         asked.append((text, answer, "relation", scene, 2, (first, second)))
     return asked
 
@@ -271,12 +259,11 @@ def _about_digits(random, scenes, quarter, task):
     facts = np.stack([scenes["label"], scenes["colour"], quarter], axis=1)
     for scene, fact in enumerate(facts.tolist()):
         there = [[i for i in of_each if i >= 0] for of_each in fact]
-        if task == "pointing":
-            rows += _pointing(random, scene, *there)
-            continue
-        rows += _one_hop(random, scene, *there)
+        pointing = task == "pointing"
+        if not pointing:
+            rows += _one_hop(random, scene, *there)
         if len(there[0]) == _MOST:
-            rows += _two_hops(random, scene, *there)
+            rows += _two_hops(random, scene, *there, pointing)
     if task == "telling":
         # Yes and no are not four answers.
         rows = [row for row in rows if row[2] != "exists"]
