@@ -391,8 +391,9 @@ class QuestionAnswering(Settings):
     those of the two position tests with `position_scenes` scenes each, and
     `choice_models` choose among four answers and four boxes, after training
     on `choice_scenes` scenes each. `held_out` scenes are for validation and as
-    many for test. Each has its number of epochs. With real data `models` and
-    `epochs` count alone.
+    many for test. Each has its number of epochs; of `models` those that have
+    no attention learn for `blind_epochs`. With real data the fields of scenes
+    do not count.
 
     Images have `side` pixels a side, features a grid of `grid` rows. The
     `encoder` is `"named"`: trained for `named_epochs` epochs to name the
@@ -415,15 +416,13 @@ class QuestionAnswering(Settings):
     models: tuple = (
         "question",
         "ibowimg",
-        "smem-1",
-        "smem-2",
         "san-1-cnn",
         "san-2-cnn",
     )
-    position_models: tuple = ("ibowimg", "smem-1")
+    position_models: tuple = ("ibowimg", "smem-1", "smem-2")
     choice_models: tuple = ("lstm-q-i", "lstm-att")
     scenes: int = 4000
-    position_scenes: int = 2000
+    position_scenes: int = 1500
     choice_scenes: int = 1000
     held_out: int = 300
     side: int = 56
@@ -431,15 +430,16 @@ class QuestionAnswering(Settings):
     encoder: str = "named"
     filters: int = 16
     names: int = 6000
-    named_epochs: int = 10
+    named_epochs: int = 8
     units: int = 64
     attention_units: int = 64
     dropout: float = 0.0
     min_count: int = 1
     num_answers: int = 1000
-    epochs: int = 3
-    position_epochs: int = 8
-    choice_epochs: int = 4
+    epochs: int = 7
+    blind_epochs: int = 2
+    position_epochs: int = 6
+    choice_epochs: int = 3
     batch_size: int = 64
     learning_rate: float = 3e-3
     warmup_steps: int = 100
@@ -832,6 +832,7 @@ _ASKING = {
         "units": 16,
         "attention_units": 16,
         "epochs": 1,
+        "blind_epochs": 1,
         "position_epochs": 1,
         "choice_epochs": 1,
     },
@@ -970,6 +971,28 @@ _SETTINGS = {
             "position_epochs": 10,
             "held_out": 1000,
         },
+        "scenes": {
+            "models": (
+                "question",
+                "ibowimg",
+                "lstm-q-i",
+                "lstm-att",
+                "smem-1",
+                "smem-2",
+                "san-1",
+                "san-2",
+                "san-1-cnn",
+                "san-2-cnn",
+            ),
+            "scenes": 20_000,
+            "held_out": 1000,
+            "position_scenes": 0,
+            "choice_scenes": 5000,
+            "choice_epochs": 8,
+            "epochs": 8,
+            "units": 128,
+            "attention_units": 128,
+        },
         "easy-vqa": {
             **_OF_REAL_IMAGES,
             "dataset": "easy_vqa",
@@ -977,6 +1000,7 @@ _SETTINGS = {
             "side": 64,
             "grid": 8,
             "epochs": 6,
+            "blind_epochs": 3,
         },
         "daquar-all": {
             **_OF_REAL_IMAGES,
@@ -996,6 +1020,7 @@ _SETTINGS = {
             "min_count": 2,
             "dropout": 0.5,
             "epochs": 20,
+            "blind_epochs": 20,
         },
         "visual7w": {
             **_OF_REAL_IMAGES,
@@ -1018,6 +1043,7 @@ _SETTINGS = {
             "min_count": 5,
             "dropout": 0.5,
             "epochs": 15,
+            "blind_epochs": 15,
         },
     },
     ("07", "paper"): {

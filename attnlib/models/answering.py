@@ -38,6 +38,8 @@ KINDS = {
     "san-1-cnn": (qa.StackedAttentionNetwork, {"hops": 1, "question": "cnn"}),
     "san-2-cnn": (qa.StackedAttentionNetwork, {"hops": 2, "question": "cnn"}),
 }
+# Those that do not attend, and learn soon what they can.
+_BLIND = ("question", "ibowimg", "lstm-q-i")
 # Visual7W's two tasks: kinds of the same names, other classes.
 _CHOOSING = {"telling": qa.LSTMTelling, "pointing": qa.LSTMPointing}
 
@@ -637,7 +639,7 @@ def train(settings, task, kind):
         settings.seed,
         lambda x, y, _: (_shown(task, "train", x), y),
     )
-    epochs = _epochs(settings, task.about)
+    epochs = _epochs(settings, task.about, kind)
     steps = epochs * len(batches.epoch(0))
 
     def validate(model):
@@ -662,13 +664,15 @@ def train(settings, task, kind):
     )
 
 
-def _epochs(settings, about):
+def _epochs(settings, about, kind):
+    """Return how often a model sees its training questions."""
+    own = settings.blind_epochs if kind in _BLIND else settings.epochs
     return {
         "absolute": settings.position_epochs,
         "relative": settings.position_epochs,
         "telling": settings.choice_epochs,
         "pointing": settings.choice_epochs,
-    }.get(about, settings.epochs)
+    }.get(about, own)
 
 
 def train_all(settings, task, kinds) -> dict:

@@ -30,6 +30,7 @@ def tiny():
         units=8,
         attention_units=8,
         epochs=1,
+        blind_epochs=1,
         position_epochs=1,
         choice_epochs=1,
         batch_size=16,
