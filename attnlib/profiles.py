@@ -24,6 +24,7 @@ NOTEBOOKS = {
     "07": "07_draw",
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
+    "15": "15_semantic_attention",
 }
 
 
@@ -374,6 +375,34 @@ class Captions(Settings):
     warmup_steps: int = 100
     buckets: int = 2
     beam_size: int = 3
+
+
+@dataclass(frozen=True)
+class SemanticAttention(Captions):
+    """Notebook 15: captions with words that a detector found in the image.
+
+    `models` are kinds of `attnlib.models.attribute_captions.KINDS`, or of
+    notebook 04. The `attribute_words` most frequent words may be attributes, at
+    most `attributes` of them in one image. The detector's cells have
+    `detector_units`; it learns for `detector_epochs` at `detector_rate`.
+    `attribute_penalty` is the weight of the regulariser with the exponents
+    `penalty_p` over time and `penalty_q` at once. `recalls` and `precisions`
+    are what true attributes are corrupted to.
+    """
+
+    may_be_zero: ClassVar[tuple] = (*Captions.may_be_zero, "attribute_penalty")
+
+    attribute_words: int = 40
+    attributes: int = 8
+    embedding_size: int = 128
+    detector_units: int = 128
+    detector_epochs: int = 6
+    detector_rate: float = 3e-3
+    attribute_penalty: float = 0.01
+    penalty_p: float = 2.0
+    penalty_q: float = 0.5
+    recalls: tuple = (1.0, 0.75, 0.5, 0.25)
+    precisions: tuple = (1.0, 0.75, 0.5)
 
 
 # Tuples of whole numbers of at least 1.
@@ -748,6 +777,42 @@ _PENS = {
     },
 }
 
+_SEMANTIC = {
+    "smoke": {
+        **_CAPTIONING["smoke"],
+        "models": ("none", "both", "both-true"),
+        "detector_units": 16,
+        "detector_epochs": 1,
+        "recalls": (1.0, 0.5),
+        "precisions": (1.0, 0.5),
+    },
+    "quick": {
+        "models": (
+            "none",
+            "input",
+            "output",
+            "both",
+            "both-uniform",
+            "both-no-penalty",
+            "both-true",
+        ),
+        "epochs": 6,
+        "batch_size": 128,
+        "learning_rate": 4e-3,
+        "warmup_steps": 50,
+    },
+    # Beside notebook 04's decoder, whose sizes these are.
+    "paper": {
+        **_CAPTIONING["paper"],
+        "models": ("none", "both", "soft"),
+        "attribute_words": 256,
+        "attributes": 10,
+        "detector_units": 512,
+        "detector_epochs": 15,
+        "detector_rate": 1e-3,
+    },
+}
+
 _SCHEMAS = {
     "00": Motivation,
     "01": EncoderDecoder,
@@ -759,6 +824,7 @@ _SCHEMAS = {
     "07": Draw,
     "08": Handwriting,
     "09": SpatialTransformers,
+    "15": SemanticAttention,
 }
 
 _PROFILES = {
@@ -789,6 +855,7 @@ _PROFILES = {
     "07": _DRAWING,
     "08": _PENS,
     "09": _TRANSFORMERS,
+    "15": _SEMANTIC,
 }
 
 # The paper's encoder: its weights are 80 MB, and not everybody's to download.
@@ -796,6 +863,18 @@ _VGG19 = {"encoder": "vgg19", "side": 224, "grid": 14}
 
 # What else is learned to see what the parts of soft attention are good for.
 _ABLATED = {"models": ("nic", "soft", "soft-no-penalty", "soft-no-gate")}
+
+# The variants of semantic attention, a job of their own.
+_VARIANTS = {
+    "models": (
+        "input",
+        "output",
+        "both",
+        "both-uniform",
+        "both-no-penalty",
+        "both-true",
+    ),
+}
 
 # Settings split a profile into jobs of their own: what each changes. None is
 # the profile itself, where it is a job beside its settings.
@@ -845,6 +924,7 @@ _SETTINGS = {
             "catch_epochs": 400,
         },
     },
+    ("15", "paper"): {None: {}, "ablations": _VARIANTS, "vgg19": _VGG19},
     ("09", "paper"): {
         **{name: {"models": models} for name, models in _WARPED.items()},
         "colocalisation": {
@@ -953,8 +1033,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
 
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
-        `Captions`, `RecurrentGlimpses`, `Draw`, `Handwriting` or
-        `SpatialTransformers`.
+        `Captions`, `SemanticAttention`, `RecurrentGlimpses`, `Draw`,
+        `Handwriting` or `SpatialTransformers`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a

@@ -7,6 +7,7 @@ model, so figures can be drawn in widgets, tests and reports alike.
 
 from attnlib.figures.animation import animation, glimpse_animation
 from attnlib.figures.attention import attention_heatmap, attention_heatmaps
+from attnlib.figures.attributes import attribute_bars, word_bars
 from attnlib.figures.captions import (
     captioned_images,
     ranked_captions,
@@ -73,6 +74,7 @@ __all__ = [
     "animation",
     "attention_heatmap",
     "attention_heatmaps",
+    "attribute_bars",
     "bar_chart",
     "captioned_images",
     "claims_table",
@@ -117,6 +119,7 @@ __all__ = [
     "transformer_view",
     "use_style",
     "window_map",
+    "word_bars",
     "word_explorer",
     "words_over_regions",
     "writing_animation",

@@ -120,7 +120,9 @@ class AttributeDetector(keras.Model):
         grid = self.encoder(images, training=training)
         places = self.grid[0] * self.grid[1]
         cells = ops.reshape(grid, (-1, places, grid.shape[-1]))
-        where = ops.cast(ops.convert_to_tensor(_centres(self.grid)), cells.dtype)
+        where = ops.cast(
+            ops.convert_to_tensor(_centres(self.grid)), cells.dtype
+        )
         where = ops.zeros_like(cells[:, :, :2]) + where
         features = self.features(ops.concatenate([cells, where], axis=-1))
         scores = ops.cast(self.scores(features), "float32")
