@@ -780,7 +780,7 @@ _PENS = {
 _SEMANTIC = {
     "smoke": {
         **_CAPTIONING["smoke"],
-        "models": ("none", "both", "both-true"),
+        "models": ("none", "both"),
         "detector_units": 16,
         "detector_epochs": 1,
         "recalls": (1.0, 0.5),
