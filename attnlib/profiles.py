@@ -384,7 +384,8 @@ class SemanticAttention(Captions):
     `models` are kinds of `attnlib.models.attribute_captions.KINDS`, or of
     notebook 04. The `attribute_words` most frequent words may be attributes, at
     most `attributes` of them in one image. The detector's cells have
-    `detector_units`; it learns for `detector_epochs` at `detector_rate`.
+    `detector_units`; it learns for `detector_epochs` at `detector_rate` from
+    `detector_batch` images at a time.
     `attribute_penalty` is the weight of the regulariser with the exponents
     `penalty_p` over time and `penalty_q` at once. `recalls` and `precisions`
     are what true attributes are corrupted to.
@@ -394,9 +395,14 @@ class SemanticAttention(Captions):
 
     attribute_words: int = 40
     attributes: int = 8
-    embedding_size: int = 128
+    embedding_size: int = 96
+    units: int = 96
+    epochs: int = 6
+    batch_size: int = 64
+    learning_rate: float = 3e-3
     detector_units: int = 128
     detector_epochs: int = 6
+    detector_batch: int = 32
     detector_rate: float = 3e-3
     attribute_penalty: float = 0.01
     penalty_p: float = 2.0
@@ -796,10 +802,6 @@ _SEMANTIC = {
             "both-no-penalty",
             "both-true",
         ),
-        "epochs": 6,
-        "batch_size": 128,
-        "learning_rate": 4e-3,
-        "warmup_steps": 50,
     },
     # Beside notebook 04's decoder, whose sizes these are.
     "paper": {
@@ -809,6 +811,7 @@ _SEMANTIC = {
         "attributes": 10,
         "detector_units": 512,
         "detector_epochs": 15,
+        "detector_batch": 64,
         "detector_rate": 1e-3,
     },
 }

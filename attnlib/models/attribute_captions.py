@@ -49,7 +49,7 @@ _TOGETHER = 200
 _FOUND = 0.5
 _SPLITS = ("train", "validation", "test")
 _DETECTOR = (
-    "side grid filters detector_units batch_size detector_rate warmup_steps"
+    "side grid filters detector_units detector_batch detector_rate warmup_steps"
 ).split()
 _RECIPE = (
     "embedding_size units attributes dropout label_smoothing captions_each "
@@ -186,7 +186,7 @@ def train_detector(settings, task, attributes):
     """
     batches = Batches(
         [({"images": task.train["images"]}, attributes.train)],
-        settings.batch_size,
+        settings.detector_batch,
         settings.seed,
         lambda x, y, _: (unit(x["images"]), y),
     )

@@ -190,8 +190,8 @@ class SemanticCaptioner(Captioner):
     3. x_t = W_x (E y_{t-1} + w_x * sum_i alpha_ti E A_i), (B, M) (5)
     4. h_t, c_t = LSTM(x_t, h_{t-1}, c_{t-1}), from 0, (B, U) (2)
     5. weights beta_t over attributes, from h_t, (B, A) (6)
-    6. o_t = W_h (h_t + w_h * sum_i beta_ti tanh(E A_i)), (B, M); logits of
-       words E^T o_t, (B, T, V) (7)
+    6. o_t = W_h (h_t + w_h * sum_i beta_ti tanh(s E A_i)), (B, M), where s is
+       the fourth root of M; logits of words E^T o_t, (B, T, V) (7)
 
     The loss is the paper's: cross-entropy + `penalty_weight` (g(alpha) +
     g(beta)) with g of `losses.attribute_penalty`, summed over captions and
@@ -248,7 +248,7 @@ class SemanticCaptioner(Captioner):
     Reference:
         You et al. 2016, arXiv:1603.03925, section 3. Differs from the paper
         in: an LSTM is the RNN; the features are the caller's; g has a weight;
-        an image may have fewer attributes than A.
+        s; an image may have fewer attributes than A.
     """
 
     feature_ranks = (2,)
@@ -439,6 +439,10 @@ class SemanticCaptioner(Captioner):
         # Rows of E have a length of about 1, entries of what an LSTM reads a
         # variance of about 1.
         scale = self.embedding_scale
+        # Between the two: entries of E are lost beside those of a state, and
+        # of variance 1 they saturate tanh and softmax from the start (BLEU-4
+        # 80.7 against 82.0 on validation scenes, one seed).
+        entries = scale**0.5
         if self.looks_before:
             entered, alpha = self.input_layer(
                 embedded / scale, attributes, attributes_mask=mask
@@ -449,7 +453,7 @@ class SemanticCaptioner(Captioner):
         state = self.decoder.step(state, self.decoder.project(entered))
         if self.looks_after:
             output, beta = self.read_layer(
-                state[0], attributes * scale, attributes_mask=mask
+                state[0], attributes * entries, attributes_mask=mask
             )
         else:
             output = self.read_layer(state[0])

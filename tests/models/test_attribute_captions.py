@@ -29,6 +29,7 @@ def tiny():
         detector_units=8,
         detector_epochs=1,
         batch_size=16,
+        detector_batch=16,
         buckets=1,
         epochs=1,
     )

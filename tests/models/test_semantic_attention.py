@@ -65,7 +65,7 @@ def reference(w, source, target, ids, uniform=False):
         state = lstm(w, state, dense(w, "decoder", scale * y))
         h = state[0]
         if "output_attention/V" in w:
-            g = np.tanh(scale * found_words)
+            g = np.tanh(scale**0.5 * found_words)
             scores = h @ w["output_attention/V"] @ g.T
             beta[: len(ids)] = softmax(0 * scores if uniform else scores)
             mixture = beta[: len(ids)] @ g
