@@ -105,7 +105,9 @@ def test_equals_the_papers_equations(attention, uniform):
     assert out["attributes"].tolist() == [[8, 5, 4], [6, 0, 0]]
 
 
-@EVERY
+@pytest.mark.parametrize(
+    ("attention", "uniform"), [("both", False), ("both", True)]
+)
 def test_gradients_are_the_references(attention, uniform):
     model = make(attention, uniform=uniform, penalty_weight=0.3)
     inputs, following = batch()
