@@ -345,7 +345,7 @@ class SemanticCaptioner(Captioner):
             layer.build(*((query, attributes) if attends else (query,)))
             if attends and self.uniform:
                 kernel = layer.score_kernel
-                kernel.assign(ops.zeros_like(kernel))
+                kernel.assign(ops.zeros(kernel.shape))
                 kernel.trainable = False
         self.built = True
 
