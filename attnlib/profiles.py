@@ -25,7 +25,12 @@ NOTEBOOKS = {
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
     "15": "15_semantic_attention",
+    "16": "16_scoreboard",
 }
+
+# Notebooks that read what the others recorded: they come last and have no
+# seeds of their own.
+READERS = ("16",)
 
 
 @dataclass(frozen=True)
@@ -828,6 +833,7 @@ _SCHEMAS = {
     "08": Handwriting,
     "09": SpatialTransformers,
     "15": SemanticAttention,
+    "16": Settings,
 }
 
 _PROFILES = {
@@ -859,6 +865,7 @@ _PROFILES = {
     "08": _PENS,
     "09": _TRANSFORMERS,
     "15": _SEMANTIC,
+    "16": {profile: {} for profile in NAMES},
 }
 
 # The paper's encoder: its weights are 80 MB, and not everybody's to download.
@@ -1037,7 +1044,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
         `Captions`, `SemanticAttention`, `RecurrentGlimpses`, `Draw`,
-        `Handwriting` or `SpatialTransformers`.
+        `Handwriting`, `SpatialTransformers` or, without fields of its own,
+        `Settings`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a
@@ -1128,6 +1136,7 @@ def jobs(profile=None, only=None, seeds=None) -> list:
         profile: As in `load`.
         only: Notebooks to keep: a list, or a string such as `"06 07"`.
         seeds: Number of seeds for every job; None for the profile's own.
+            Notebooks that read results have one.
 
     Returns:
         A list of `Job`.
@@ -1151,5 +1160,11 @@ def jobs(profile=None, only=None, seeds=None) -> list:
         for notebook in NOTEBOOKS
         if not wanted or notebook in wanted
         for setting in settings_of(notebook, profile)
-        for seed in range(seeds or _SEEDS.get((notebook, profile, setting), 1))
+        for seed in range(_seeds(notebook, profile, setting, seeds))
     ]
+
+
+def _seeds(notebook, profile, setting, wanted):
+    if notebook in READERS:
+        return 1
+    return wanted or _SEEDS.get((notebook, profile, setting), 1)
