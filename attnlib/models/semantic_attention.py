@@ -54,7 +54,7 @@ class AttributeDetector(keras.Model):
     >>> import numpy as np
     >>> import keras
     >>> from attnlib.models.semantic_attention import AttributeDetector
-    >>> encoder = keras.Sequential([keras.Input((8, 8, 3))])
+    >>> encoder = keras.Sequential([keras.layers.Conv2D(4, 3)])
     >>> detector = AttributeDetector(5, 4, encoder)
     >>> tuple(detector(np.ones((2, 8, 8, 3), "float32")).shape)
     (2, 5)
