@@ -25,6 +25,7 @@ NOTEBOOKS = {
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
     "11": "11_visual_question_answering",
+    "15": "15_semantic_attention",
     "16": "16_scoreboard",
 }
 
@@ -380,6 +381,40 @@ class Captions(Settings):
     warmup_steps: int = 100
     buckets: int = 2
     beam_size: int = 3
+
+
+@dataclass(frozen=True)
+class SemanticAttention(Captions):
+    """Notebook 15: captions with words that a detector found in the image.
+
+    `models` are kinds of `attnlib.models.attribute_captions.KINDS`, or of
+    notebook 04. The `attribute_words` most frequent words may be attributes, at
+    most `attributes` of them in one image. The detector's cells have
+    `detector_units`; it learns for `detector_epochs` at `detector_rate` from
+    `detector_batch` images at a time.
+    `attribute_penalty` is the weight of the regulariser with the exponents
+    `penalty_p` over time and `penalty_q` at once. `recalls` and `precisions`
+    are what true attributes are corrupted to.
+    """
+
+    may_be_zero: ClassVar[tuple] = (*Captions.may_be_zero, "attribute_penalty")
+
+    attribute_words: int = 40
+    attributes: int = 8
+    embedding_size: int = 96
+    units: int = 96
+    epochs: int = 6
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    detector_units: int = 128
+    detector_epochs: int = 6
+    detector_batch: int = 32
+    detector_rate: float = 3e-3
+    attribute_penalty: float = 0.01
+    penalty_p: float = 2.0
+    penalty_q: float = 0.5
+    recalls: tuple = (1.0, 0.75, 0.5, 0.25)
+    precisions: tuple = (1.0, 0.75, 0.5)
 
 
 @dataclass(frozen=True)
@@ -817,6 +852,39 @@ _PENS = {
     },
 }
 
+_SEMANTIC = {
+    "smoke": {
+        **_CAPTIONING["smoke"],
+        "models": ("none", "both"),
+        "detector_units": 16,
+        "detector_epochs": 1,
+        "recalls": (1.0, 0.5),
+        "precisions": (1.0, 0.5),
+    },
+    "quick": {
+        "models": (
+            "none",
+            "input",
+            "output",
+            "both",
+            "both-uniform",
+            "both-no-penalty",
+            "both-true",
+        ),
+    },
+    # Beside notebook 04's decoder, whose sizes these are.
+    "paper": {
+        **_CAPTIONING["paper"],
+        "models": ("none", "both", "soft"),
+        "attribute_words": 256,
+        "attributes": 10,
+        "detector_units": 512,
+        "detector_epochs": 15,
+        "detector_batch": 64,
+        "detector_rate": 1e-3,
+    },
+}
+
 _ASKING = {
     "smoke": {
         "models": ("san-2-cnn",),
@@ -852,6 +920,7 @@ _SCHEMAS = {
     "08": Handwriting,
     "09": SpatialTransformers,
     "11": QuestionAnswering,
+    "15": SemanticAttention,
     "16": Settings,
 }
 
@@ -884,6 +953,7 @@ _PROFILES = {
     "08": _PENS,
     "09": _TRANSFORMERS,
     "11": _ASKING,
+    "15": _SEMANTIC,
     "16": {profile: {} for profile in NAMES},
 }
 
@@ -892,6 +962,18 @@ _VGG19 = {"encoder": "vgg19", "side": 224, "grid": 14}
 
 # What else is learned to see what the parts of soft attention are good for.
 _ABLATED = {"models": ("nic", "soft", "soft-no-penalty", "soft-no-gate")}
+
+# The variants of semantic attention, a job of their own.
+_VARIANTS = {
+    "models": (
+        "input",
+        "output",
+        "both",
+        "both-uniform",
+        "both-no-penalty",
+        "both-true",
+    ),
+}
 
 # No encoder but their own has been trained on photographs of rooms or COCO.
 _OF_REAL_IMAGES = {
@@ -951,6 +1033,7 @@ _SETTINGS = {
             "catch_epochs": 400,
         },
     },
+    ("15", "paper"): {None: {}, "ablations": _VARIANTS, "vgg19": _VGG19},
     ("09", "paper"): {
         **{name: {"models": models} for name, models in _WARPED.items()},
         "colocalisation": {
@@ -1144,9 +1227,9 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
 
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
-        `Captions`, `RecurrentGlimpses`, `Draw`, `Handwriting`,
-        `SpatialTransformers`, `QuestionAnswering` or, without fields of its
-        own, `Settings`.
+        `Captions`, `SemanticAttention`, `RecurrentGlimpses`, `Draw`,
+        `Handwriting`, `SpatialTransformers`, `QuestionAnswering` or, without
+        fields of its own, `Settings`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a
