@@ -20,6 +20,7 @@ _MODULES = (
     "hershey",
     "iam_ondb",
     "mnist",
+    "moving_digits",
     "multi30k",
     "number_words",
     "reversal",
