@@ -35,7 +35,7 @@ _SPLITS = ("train", "validation", "test")
 _POOLS = ("digits28", "mnist")
 _RED = digit_scenes.COLOURS.index("red")
 # Heights of digits in pixels. A zoom goes through them and back.
-_HEIGHTS = np.array([12, 14, 16, 18, 20])
+_HEIGHTS = np.array([14, 16, 18, 20, 22])
 _CYCLE = np.array([0, 1, 2, 3, 4, 4, 3, 2, 1, 0])
 _BEYOND = 4  # pixels that a centre may be outside of the picture
 _SPEEDS = (3, 4)  # pixels a frame
