@@ -56,6 +56,11 @@ from attnlib.figures.transformers import (
     transformer_triplets,
     transformer_view,
 )
+from attnlib.figures.videos import (
+    attention_animation,
+    attention_moment,
+    attention_strip,
+)
 
 
 def __getattr__(name):
@@ -71,8 +76,11 @@ __all__ = [
     "COLORS",
     "accuracy_by_length",
     "animation",
+    "attention_animation",
     "attention_heatmap",
     "attention_heatmaps",
+    "attention_moment",
+    "attention_strip",
     "bar_chart",
     "captioned_images",
     "claims_table",
