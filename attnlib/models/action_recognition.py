@@ -21,7 +21,8 @@ class FrameClassifier(keras.Model):
     paper, divided by the number of frames T, so that gradients do not grow
     with it:
 
-        -sum_t log y_t,label + lambda sum_i (1 - sum_t l_t,i)^2 + gamma |theta|^2
+        -sum_t log y_t,label + lambda sum_i (1 - sum_t l_t,i)^2
+        + gamma sum theta^2
 
     Metrics: `nll`, nats per frame; `accuracy`, of the mean of y_t over t;
     `penalty`, what lambda multiplies.

@@ -1,4 +1,4 @@
-"""Moving digits: no frame tells the motion, and boxes say where the actor is."""
+"""Moving digits: no frame tells the motion; boxes say where the actor is."""
 
 import numpy as np
 import pytest
