@@ -417,14 +417,14 @@ class Actions(Settings):
     held_out: int = 1000
     distractors: int = 1
     encoder: str = "stills"
-    filters: int = 8
+    filters: int = 16
     stills: int = 4000
     still_epochs: int = 8
     units: int = 64
     layers: int = 3
     dropout: float = 0.0
     weight_decay: float = 0.0
-    sharpness: float = 1.0
+    sharpness: float = 20.0
     epochs: int = 8
     batch_size: int = 64
     learning_rate: float = 4e-3

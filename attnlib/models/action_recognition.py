@@ -181,7 +181,8 @@ class AttentionRecogniser(FrameClassifier):
     Reference:
         Sharma et al. 2016, arXiv:1511.04119, section 3. Differs from the paper
         in: dropout is before the output layer only; the forget gate starts
-        open; the loss is divided by the number of frames; `sharpness`.
+        open and attention even; the loss is divided by the number of frames;
+        `sharpness`.
     """
 
     def __init__(
@@ -229,8 +230,12 @@ class AttentionRecogniser(FrameClassifier):
             hidden.build((None, width))
             out.build((None, self.units))
         if self.pooling == "attention":
+            # It starts by looking everywhere alike.
             self.locator = keras.layers.Dense(
-                places, use_bias=False, name="locator"
+                places,
+                use_bias=False,
+                kernel_initializer="zeros",
+                name="locator",
             )
             self.locator.build((None, self.units))
         self.hidden.build((None, None, self.units))

@@ -22,7 +22,21 @@ def make(kind="attention", places=PLACES, **options):
         sizes = {"units": UNITS, "layers": 2, "pooling": kind}
         model = AttentionRecogniser(CLASSES, **{**sizes, **options})
     model.build((None, FRAMES, places, WIDTH))
+    if kind == "attention":
+        random = np.random.default_rng(1)
+        model.locator.set_weights([random.normal(size=(UNITS, places))])
     return model
+
+
+def test_attention_starts_as_average_pooling():
+    features, _ = batch()
+    found = []
+    for kind in ("attention", "average"):
+        keras.utils.set_random_seed(0)
+        model = AttentionRecogniser(CLASSES, UNITS, 2, kind)
+        found.append(to_numpy(model(features)))
+    for key in ("logits", "weights"):
+        np.testing.assert_allclose(found[0][key], found[1][key], atol=1e-5)
 
 
 def batch(count=2, seed=0):
@@ -205,7 +219,7 @@ def test_the_penalty_spreads():
     features, labels = batch(12)
     spread = {}
     for weight in (0.0, 10.0):
-        model = make(penalty_weight=weight, sharpness=20.0)
+        model = make(penalty_weight=weight, sharpness=5.0)
         model.compile(keras.optimizers.Adam(0.02))
         model.fit(features, labels, batch_size=12, epochs=30, verbose=0)
         total = to_numpy(model(features)["weights"]).sum(axis=1)
