@@ -25,7 +25,12 @@ NOTEBOOKS = {
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
     "12": "12_action_recognition",
+    "16": "16_scoreboard",
 }
+
+# Notebooks that read what the others recorded: they come last and have no
+# seeds of their own.
+READERS = ("16",)
 
 
 @dataclass(frozen=True)
@@ -849,6 +854,7 @@ _SCHEMAS = {
     "08": Handwriting,
     "09": SpatialTransformers,
     "12": Actions,
+    "16": Settings,
 }
 
 _PROFILES = {
@@ -880,6 +886,7 @@ _PROFILES = {
     "08": _PENS,
     "09": _TRANSFORMERS,
     "12": _ACTIONS,
+    "16": {profile: {} for profile in NAMES},
 }
 
 # The paper's encoder: its weights are 80 MB, and not everybody's to download.
@@ -1049,7 +1056,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
         `Captions`, `RecurrentGlimpses`, `Draw`, `Handwriting`,
-        `SpatialTransformers` or `Actions`.
+        `SpatialTransformers`, `Actions` or, without fields of its own,
+        `Settings`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a
@@ -1140,6 +1148,7 @@ def jobs(profile=None, only=None, seeds=None) -> list:
         profile: As in `load`.
         only: Notebooks to keep: a list, or a string such as `"06 07"`.
         seeds: Number of seeds for every job; None for the profile's own.
+            Notebooks that read results have one.
 
     Returns:
         A list of `Job`.
@@ -1163,5 +1172,11 @@ def jobs(profile=None, only=None, seeds=None) -> list:
         for notebook in NOTEBOOKS
         if not wanted or notebook in wanted
         for setting in settings_of(notebook, profile)
-        for seed in range(seeds or _SEEDS.get((notebook, profile, setting), 1))
+        for seed in range(_seeds(notebook, profile, setting, seeds))
     ]
+
+
+def _seeds(notebook, profile, setting, wanted):
+    if notebook in READERS:
+        return 1
+    return wanted or _SEEDS.get((notebook, profile, setting), 1)

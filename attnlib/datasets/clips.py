@@ -23,7 +23,8 @@ def _av():
     except ImportError as error:
         raise ImportError(
             "expected the package av (PyAV), which reads videos. Received: "
-            "no such package. Install it: pip install 'av>=16,<19'"
+            "no such package. Install it: pip install 'av>=16,<19', or "
+            "'attnlib[video]'"
         ) from error
     return av
 
