@@ -47,13 +47,17 @@ class FrameClassifier(keras.Model):
     ):
         super().__init__(**kwargs)
         self.classes = checks.positive_integer("classes", classes)
-        self.penalty_weight = _not_negative("penalty_weight", penalty_weight)
-        if not 0 <= dropout < 1:
+        self.penalty_weight = checks.non_negative_number(
+            "penalty_weight", penalty_weight
+        )
+        if isinstance(dropout, bool) or not 0 <= dropout < 1:
             raise ValueError(
                 f"expected dropout in [0, 1). Received: {dropout!r}"
             )
         self.dropout_rate, self.seed = dropout, checks.seed(seed)
-        self.weight_decay = _not_negative("weight_decay", weight_decay)
+        self.weight_decay = checks.non_negative_number(
+            "weight_decay", weight_decay
+        )
         self.dropout = keras.layers.Dropout(dropout, seed=self.seed)
         self.output_layer = keras.layers.Dense(self.classes, name="classes")
         self.nll = keras.metrics.Mean(name="nll")
@@ -204,7 +208,7 @@ class AttentionRecogniser(FrameClassifier):
         self.units = checks.positive_integer("units", units)
         self.num_layers = checks.positive_integer("layers", layers)
         self.pooling = checks.one_of("pooling", pooling, POOLINGS)
-        self.sharpness = _not_negative("sharpness", sharpness)
+        self.sharpness = checks.positive_number("sharpness", sharpness)
         self.recurrences = [
             LSTMKernels(self.units, name=f"lstm_{n + 1}")
             for n in range(self.num_layers)
@@ -395,12 +399,3 @@ def _uniform(features):
     """Return weights (B, T, L) of no attention: all the same."""
     weights = ops.ones_like(features[..., 0])
     return weights / features.shape[2]
-
-
-def _not_negative(name, value):
-    if isinstance(value, bool) or not 0 <= value < float("inf"):
-        raise ValueError(
-            f"expected {name} to be a finite number of at least 0. Received: "
-            f"{value!r}"
-        )
-    return float(value)

@@ -46,9 +46,14 @@ def batch(count=2, seed=0):
     return features.astype("float32"), labels
 
 
+def short(variable):
+    """Return the name of a layer and its weight."""
+    return "/".join(variable.path.split("/")[-2:])
+
+
 def values_of(model):
     return {
-        v.path.split("/", 1)[1]: to_numpy(v.value).astype("f8")
+        short(v): to_numpy(v.value).astype("f8")
         for v in model.trainable_variables
     }
 
@@ -154,13 +159,12 @@ def test_it_looks_before_it_sees():
 def test_gradients_are_the_references(kind):
     model = make(kind, penalty_weight=0.3, weight_decay=0.01)
     features, labels = batch()
-    paths = [v.path.split("/", 1)[1] for v in model.trainable_variables]
+    variables = model.trainable_variables
 
     def wanted(w):
-        short = {p: w[v.path] for p, v in zip(paths, variables, strict=True)}
-        return loss_of(short, features, labels, kind, 0.3, 0.01)
+        named = {short(v): w[v.path] for v in variables}
+        return loss_of(named, features, labels, kind, 0.3, 0.01)
 
-    variables = model.trainable_variables
     check_variable_gradients(
         lambda: model.compute_loss(y=labels, y_pred=model(features)),
         wanted,
@@ -245,7 +249,7 @@ def test_dropout_is_for_training_only():
         ({"penalty_weight": -1}, "penalty_weight.*at least 0"),
         ({"weight_decay": float("nan")}, "weight_decay.*at least 0"),
         ({"dropout": 1.0}, "dropout"),
-        ({"sharpness": -1}, "sharpness"),
+        ({"sharpness": 0}, "sharpness"),
         ({"seed": -1}, "seed"),
     ],
 )
@@ -259,7 +263,7 @@ def test_features_that_do_not_fit(kind):
     model = make(kind)
     good, _ = batch()
     for wrong, message in (
-        (good[0], "rank|axes|dimension"),
+        (good[0], "rank 4"),
         (good[:, :0], "at least one frame"),
         (good[:, :, :3], "4 places and 5 channels"),
         (good[..., :2], "4 places and 5 channels"),
