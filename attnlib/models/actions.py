@@ -190,6 +190,7 @@ def train_encoder(settings):
                 keras.layers.Dense(target.shape[1]),
             ]
         )
+        model.build((None, side, side, 3))
         # XLA is slower than TensorFlow's own convolutions on CPUs.
         jit = False if keras.config.backend() == "tensorflow" else "auto"
         schedule = keras.optimizers.schedules.CosineDecay(_STILLS_RATE, steps)
