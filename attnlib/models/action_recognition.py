@@ -140,11 +140,11 @@ class AttentionRecogniser(FrameClassifier):
     """Name an action by looking at one place of every frame after another.
 
     1. h_0, c_0 of each layer from the mean of all features, each by a network
-       with one hidden layer (equation 5)
+       with one hidden layer
     2. weights l_t,i = softmax_i(W_i . h_{t-1}), shape (B, L): a function of the
-       top layer's state alone, before the frame is seen (4)
-    3. context x_t = sum_i l_t,i X_t,i, shape (B, D) (3)
-    4. h_t of the LSTM layers, each reading the one below (1, 2)
+       top layer's state alone, before the frame is seen
+    3. context x_t = sum_i l_t,i X_t,i, shape (B, D)
+    4. h_t of the LSTM layers, each reading the one below
     5. y_t = softmax of a tanh layer of the top h_t, shape (B, classes)
     6. answer: the class of the largest mean of y_t over t
 
@@ -183,7 +183,7 @@ class AttentionRecogniser(FrameClassifier):
     ((1, 5, 11), (1, 5, 49))
 
     Reference:
-        Sharma et al. 2016, arXiv:1511.04119, section 3. Differs from the paper
+        Sharma et al. 2015, arXiv:1511.04119, section 3. Differs from the paper
         in: dropout is before the output layer only; the forget gate starts
         open and attention even; the loss is divided by the number of frames;
         `sharpness`.
@@ -364,7 +364,7 @@ class CubeRegression(FrameClassifier):
             rank or no frame.
 
     Reference:
-        Sharma et al. 2016, arXiv:1511.04119, section 4.3.
+        Sharma et al. 2015, arXiv:1511.04119, table 1.
     """
 
     def build(self, features_shape):
