@@ -393,8 +393,8 @@ def _measures(features):
     )
     shift = means.mean(axis=(0, 1))
     scale = means.std(axis=(0, 1))
-    # A channel that is always the same stays so.
-    return shift, 2 * np.maximum(scale, 1e-3 * scale.max() + 1e-6)
+    # A channel that hardly ever speaks is not made the loudest.
+    return shift, 2 * np.maximum(scale, 0.1 * scale.max() + 1e-6)
 
 
 def _normalise(features, shift, scale):
