@@ -818,7 +818,7 @@ _ACTIONS = {
         "stills": 128,
         "still_epochs": 1,
         "units": 8,
-        "layers": 2,
+        "layers": 1,
         "epochs": 1,
         "batch_size": 32,
     },
