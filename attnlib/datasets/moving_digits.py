@@ -17,7 +17,7 @@ where it is not.
 
 import numpy as np
 
-from attnlib.datasets import digit_scenes, registry
+from attnlib.datasets import digit_scenes, registry, scenery
 from attnlib.datasets.checks import whole_number
 
 MOTIONS = (
@@ -31,9 +31,7 @@ MOTIONS = (
     "shake",
 )
 
-_SPLITS = ("train", "validation", "test")
-_POOLS = ("digits28", "mnist")
-_RED = digit_scenes.COLOURS.index("red")
+_RED = scenery.COLOURS.index("red")
 # Heights of digits in pixels. A zoom goes through them and back.
 _HEIGHTS = np.array([14, 16, 18, 20, 22])
 _CYCLE = np.array([0, 1, 2, 3, 4, 4, 3, 2, 1, 0])
@@ -42,7 +40,7 @@ _SPEEDS = (3, 4)  # pixels a frame
 # Twice a radius in pixels for each speed; a turn takes 16 frames.
 _RADII = (8, 10)
 _TURN = 16
-_RIM = digit_scenes._RIM
+_RIM = scenery.RIM
 _PATCH = int(_HEIGHTS.max()) + 2 * _RIM
 _ROOM = _PATCH + _BEYOND  # pixels around a picture while it is painted
 _CHUNK = 128
@@ -163,7 +161,7 @@ def _paint(videos, pool, chosen, shades, corners, sizes):
 
     Args:
         videos: uint8, changed in place.
-        pool: From `digit_scenes._pool`.
+        pool: From `scenery.pool`.
         chosen: (N, K), numbers of digits of the pool.
         shades: (N, K, 3).
         corners: (N, K, T, 2), top-left pixels of the boxes.
@@ -181,7 +179,7 @@ def _paint(videos, pool, chosen, shades, corners, sizes):
             for k in range(chosen.shape[1]):
                 which, target = chosen[part, k], sizes[part, k, t]
                 given = pool_sizes[which]
-                digit_scenes._draw(
+                scenery.draw(
                     canvases,
                     every,
                     _scaled(ink[which], given, target),
@@ -230,26 +228,22 @@ def _read(
         `MOTIONS`; `boxes` int32 (N, T, 4), of the actor; `digit` int32 (N,),
         which one it is.
     """
-    if digits not in _POOLS:
-        raise ValueError(
-            f"digits: expected one of {', '.join(_POOLS)}, received {digits!r}"
-        )
+    scenery.check_digits(digits)
     side = whole_number("side", side, 28, 112)
     frames = whole_number("frames", frames, 2)
     distractors = whole_number("distractors", distractors, 0, 5)
     count = whole_number("count", count, 1)
     seed = whole_number("seed", seed, 0, 2**32 - 1)
-    # RandomState's stream is frozen; Generator's may change with NumPy.
-    random = np.random.RandomState([seed, _SPLITS.index(split)])
-    pool = digit_scenes._pool(digits, split)
+    random = scenery.random_state(seed, split)
+    pool = scenery.pool(digits, split)
     label = random.permutation(np.arange(count) % len(MOTIONS))
     # The actor is the last one, which is painted on top.
     number = distractors + 1
     others = random.randint(1, len(MOTIONS), size=(count, number))
     others[:, -1] = 0
     motions = (label[:, None] + others) % len(MOTIONS)
-    colours = random.randint(1, len(digit_scenes.COLOURS), size=others.shape)
-    colours = (colours + _RED) % len(digit_scenes.COLOURS)
+    colours = random.randint(1, len(scenery.COLOURS), size=others.shape)
+    colours = (colours + _RED) % len(scenery.COLOURS)
     colours[:, -1] = _RED
     chosen = random.randint(len(pool[3]), size=others.shape)
     centres, heights = _paths(random, motions.ravel(), frames, side)
@@ -258,9 +252,9 @@ def _read(
     sizes = np.stack([np.clip(widths, 3, _HEIGHTS.max()), heights], axis=-1)
     corners = (centres - sizes // 2).reshape(count, number, frames, 2)
     sizes = sizes.reshape(corners.shape)
-    still = digit_scenes._backgrounds(random, split, count, side)
+    still = scenery.backgrounds(random, split, count, side)
     videos = np.repeat(still[:, None], frames, axis=1)
-    shades = digit_scenes._PALETTE[colours]
+    shades = scenery.PALETTE[colours]
     _paint(videos, pool, chosen, shades, corners, sizes)
     boxes = _clipped(corners[:, -1], sizes[:, -1], side)
     return {

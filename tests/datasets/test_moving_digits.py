@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from attnlib import datasets
-from attnlib.datasets import digit_scenes, moving_digits
+from attnlib.datasets import moving_digits, scenery
 from attnlib.datasets.moving_digits import MOTIONS, steps
 
 SPLITS = ("train", "validation", "test")
@@ -19,7 +19,7 @@ def videos():
 def black(monkeypatch):
     """Black photographs, so that what is bright was painted."""
     blank = np.zeros((300, 600, 3), np.uint8)
-    monkeypatch.setattr(digit_scenes, "_photographs", lambda: (blank,))
+    monkeypatch.setattr(scenery, "photographs", lambda: (blank,))
 
 
 @pytest.mark.parametrize("side", [28, 56])
@@ -174,7 +174,7 @@ def test_splits_differ_and_seeds_repeat():
 
 
 def test_scaling_keeps_patches_that_have_their_size_already():
-    pool = digit_scenes._pool("digits28", "test")
+    pool = scenery.pool("digits28", "test")
     ink, _, sizes, _ = pool
     low = sizes.max(axis=1) <= 20
     same = moving_digits._scaled(ink[low], sizes[low], sizes[low])
