@@ -5,7 +5,6 @@ from matplotlib.patches import Rectangle
 
 from attnlib.figures import style
 from attnlib.figures.animation import animation
-from attnlib.figures.captions import _lit
 from attnlib.figures.display import set_alt
 
 
@@ -31,8 +30,9 @@ def _checked(frames, weights, boxes):
 
 def _draw(ax, frame, row=None, rows=None, box=None):
     """Draw a frame, lit by weights where they are given, and a box."""
-    shown = frame if row is None else _lit(frame, row, rows)
-    style.draw_image(ax, shown)
+    if row is not None:
+        frame = style.lit(frame, row / max(row.max(), 1e-12), rows)
+    style.draw_image(ax, frame)
     if box is not None and box[2] > 0:
         x, y, width, height = box
         ax.add_patch(
