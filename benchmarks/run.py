@@ -1,7 +1,8 @@
 """Time the models against their peers: `make bench`.
 
-Operations and layers are timed beside their obvious alternatives, too, and a
-search of many sentences beside one after the other. Prints a table and writes
+Operations and layers are timed beside their obvious alternatives, too, a
+search of many sentences beside one after the other, and training with a part
+of a model beside training without it. Prints a table and writes
 `reports/benchmarks/<backend>.json`. Choose the backend with KERAS_BACKEND (or
 `make bench BACKEND=jax`), cases by name.
 """
@@ -13,6 +14,7 @@ import sys
 import time
 
 import keras
+import prices
 import searches
 from cases import CASES
 from comparison import compare
@@ -23,15 +25,17 @@ import attnlib
 from attnlib import paths
 
 SEARCHES = {"beam_search": searches.compare}
+PRICES = {"semantic": prices.compare}
 
 
 def main(arguments=None) -> int:
     """Run the benchmarks that the command line names."""
+    known = [*CASES, *SEARCHES, *PRICES, *PAIRS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "case",
         nargs="*",
-        help=f"any of {', '.join([*CASES, *SEARCHES, *PAIRS])}; default: all",
+        help=f"any of {', '.join(known)}; default: all",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
@@ -46,12 +50,12 @@ def main(arguments=None) -> int:
         help="time by processor time: on one core of a busy machine",
     )
     options = parser.parse_args(arguments)
-    unknown = sorted(set(options.case) - {*CASES, *SEARCHES, *PAIRS})
+    unknown = sorted(set(options.case) - set(known))
     if unknown:
         parser.error(f"unknown case {', '.join(unknown)}: see --help")
     clock = time.process_time if options.cpu_time else time.perf_counter
     print(f"{attnlib.backend()} on {attnlib.device()}", flush=True)
-    wanted = options.case or [*CASES, *SEARCHES, *PAIRS]
+    wanted = options.case or known
     rows = []
     for name in filter(CASES.__contains__, wanted):
         # Small models need more updates for a round to be long enough.
@@ -64,6 +68,11 @@ def main(arguments=None) -> int:
         row = SEARCHES[name](options.rounds, clock)
         searched.append(row)
         _show_search(row)
+    priced = []
+    for name in filter(PRICES.__contains__, wanted):
+        row = PRICES[name](options.rounds, clock)
+        priced.append(row)
+        _show_price(row)
     comparisons = []
     for name in filter(PAIRS.__contains__, wanted):
         title, other, build = PAIRS[name]
@@ -86,6 +95,7 @@ def main(arguments=None) -> int:
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "results": rows,
         "searches": searched,
+        "prices": priced,
         "comparisons": comparisons,
     }
     target = paths.reports_dir() / "benchmarks" / f"{attnlib.backend()}.json"
@@ -120,6 +130,16 @@ def _show_search(row):
         f"  {row['batched_s']:.2f} s, {ratio['median']:.2f} times as fast as "
         f"one after the other ({ratio['least']:.2f} to "
         f"{ratio['greatest']:.2f})",
+        flush=True,
+    )
+
+
+def _show_price(row):
+    ratio = row["ratio"]
+    print(
+        f"\n{row['name']}\n"
+        f"  {1e3 * row['with_s']:.0f} ms, {ratio['median']:.2f} times as long "
+        f"as without ({ratio['least']:.2f} to {ratio['greatest']:.2f})",
         flush=True,
     )
 
