@@ -18,12 +18,15 @@ _MODULES = (
     "easy_vqa",
     "flickr8k",
     "hershey",
+    "hmdb51",
     "iam_ondb",
     "mnist",
+    "moving_digits",
     "multi30k",
     "number_words",
     "question_scenes",
     "reversal",
+    "ucf11",
     "visual7w",
     "vqa_v2",
 )
@@ -72,6 +75,8 @@ class DataSet:
         splits: The disjoint parts of the data set.
         unions: Further split names, each a union of `splits`.
         files: The files it consists of; none when it is embedded.
+        folders: Folders that the user unpacks in `$ATTNLIB_DATA/<name>/`, of
+            data sets for which the publisher gives no checksums.
     """
 
     name: str
@@ -83,11 +88,12 @@ class DataSet:
     splits: tuple[str, ...] = ("train", "validation", "test")
     unions: tuple[str, ...] = ()
     files: tuple[RemoteFile, ...] = ()
+    folders: tuple[str, ...] = ()
 
     @property
     def embedded(self) -> bool:
         """Whether it comes with attnlib's dependencies, always offline."""
-        return not self.files
+        return not self.files and not self.folders
 
     @property
     def size(self) -> int:
