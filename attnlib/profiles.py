@@ -24,6 +24,7 @@ NOTEBOOKS = {
     "07": "07_draw",
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
+    "14": "14_attention_to_scale",
 }
 
 
@@ -376,8 +377,50 @@ class Captions(Settings):
     beam_size: int = 3
 
 
+@dataclass(frozen=True)
+class Segmentation(Settings):
+    """Notebook 14: which scale to believe, pixel by pixel.
+
+    `models` are kinds of `attnlib.models.segmentation.parse`. Of `examples`
+    scenes with up to `shapes` shapes, or of all photographs of a real data set
+    resized to `height` and `width`, all are learned; `held_out` scenes are for
+    validation and as many for test. The `network` is `"small"`: its first
+    convolution has `filters`, it halves the image `halvings` times and then
+    has an atrous convolution for each of `rates`; or `"vgg16"`, trained on
+    ImageNet first. Scales are scored by `units` filters.
+    """
+
+    may_be_zero: ClassVar[tuple] = ("warmup_steps",)
+
+    dataset: str = "scale_scenes"
+    models: tuple = (
+        "baseline",
+        "2-scales-max",
+        "2-scales-avg",
+        "2-scales-att",
+        "2-scales-max-extra",
+        "2-scales-avg-extra",
+        "2-scales-att-extra",
+    )
+    height: int = 64
+    width: int = 64
+    shapes: int = 3
+    examples: int = 2000
+    held_out: int = 400
+    network: str = "small"
+    filters: int = 12
+    halvings: int = 2
+    rates: tuple = (1, 2)
+    units: int = 16
+    epochs: int = 5
+    batch_size: int = 16
+    learning_rate: float = 4e-3
+    warmup_steps: int = 30
+
+
 # Tuples of whole numbers of at least 1.
 _COUNTS = (
+    "rates",
     "glimpse_sizes",
     "conv_sizes",
     "batch_sizes",
@@ -748,6 +791,34 @@ _PENS = {
     },
 }
 
+_SEGMENTATION = {
+    "smoke": {
+        "models": ("2-scales-max-extra", "2-scales-att-extra"),
+        "examples": 64,
+        "held_out": 32,
+        "filters": 4,
+        "units": 4,
+        "epochs": 1,
+    },
+    "quick": {},
+    # Without weights of ImageNet; the paper's network and 321 pixels a side
+    # are the settings that begin with `voc`.
+    "paper": {
+        "dataset": "camvid",
+        "models": (),
+        "height": 180,
+        "width": 240,
+        "filters": 32,
+        "halvings": 3,
+        "rates": (1, 2, 4),
+        "units": 64,
+        "epochs": 60,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
+        "warmup_steps": 100,
+    },
+}
+
 _SCHEMAS = {
     "00": Motivation,
     "01": EncoderDecoder,
@@ -759,6 +830,7 @@ _SCHEMAS = {
     "07": Draw,
     "08": Handwriting,
     "09": SpatialTransformers,
+    "14": Segmentation,
 }
 
 _PROFILES = {
@@ -789,6 +861,7 @@ _PROFILES = {
     "07": _DRAWING,
     "08": _PENS,
     "09": _TRANSFORMERS,
+    "14": _SEGMENTATION,
 }
 
 # The paper's encoder: its weights are 80 MB, and not everybody's to download.

@@ -124,7 +124,7 @@ def info(name) -> dict:
         "splits": [*dataset.splits, *dataset.unions],
         "options": dataset.options,
         "size": dataset.size,
-        "url": {file.name: file.urls[0] for file in dataset.files},
+        "url": {f.name: f.urls[0] for f in dataset.files if f.urls},
         "sha256": {file.name: file.sha256 for file in dataset.files},
         "md5": {file.name: file.md5 for file in dataset.files},
         "files": files,
@@ -139,7 +139,8 @@ def fetch(name) -> list[Path]:
         name: One of `available()`.
 
     Returns:
-        Paths of the checked files; empty for an embedded data set.
+        Paths of the checked files and of the folders; empty for an embedded
+        data set.
 
     Raises:
         ValueError: Unknown data set.
@@ -147,7 +148,10 @@ def fetch(name) -> list[Path]:
         DatasetCorrupt: A file is not the published one.
     """
     dataset = registry.get(name)
-    return [store.locate(dataset, file.name) for file in dataset.files]
+    return [
+        *(store.locate(dataset, file.name) for file in dataset.files),
+        *(store.folder(dataset, name) for name in dataset.folders),
+    ]
 
 
 def verify(name=None) -> list[dict]:
@@ -188,11 +192,13 @@ def digest(name, **options) -> str:
 
     Returns:
         16 hexadecimal digits: of the published checksums when the set
-        consists of files (which are not read), of the content when it is
+        consists of files (which are not read), of the names and sizes of the
+        files when it consists of folders, of the content when it is
         embedded. Options given with their default value change nothing.
 
     Raises:
         ValueError: Unknown data set or option.
+        DatasetUnavailable: Folders that it consists of are not there.
     """
     dataset = registry.get(name)
     _check_options(dataset, options)
@@ -207,6 +213,7 @@ def digest(name, **options) -> str:
             if value != dataset.options[key]
         }
         sums = sorted((file.name, file.checksum) for file in dataset.files)
+        sums += store.listing(dataset)
         state.update(repr((sums, sorted(changed.items()))).encode())
     return state.hexdigest()[:16]
 

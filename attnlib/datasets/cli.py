@@ -62,7 +62,7 @@ def run_list(args) -> int:
     rows = [("name", "size", "where", "licence")]
     for name in datasets.available():
         dataset = registry.get(name)
-        size = "-" if dataset.embedded else store.megabytes(dataset.size)
+        size = store.megabytes(dataset.size) if dataset.size else "-"
         rows.append((name, size, _place(dataset), dataset.licence))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -84,10 +84,8 @@ def run_fetch(args) -> int:
     if dataset.embedded:
         print(f"{args.name} is embedded: there is nothing to fetch")
         return 0
-    print(
-        f"{args.name}: {store.megabytes(dataset.size)}, licence: "
-        f"{dataset.licence}"
-    )
+    size = f"{store.megabytes(dataset.size)}, " if dataset.size else ""
+    print(f"{args.name}: {size}licence: {dataset.licence}")
     for path in datasets.fetch(args.name):
         print(path)
     return 0

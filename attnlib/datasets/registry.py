@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 _MODULES = (
     "binarized_mnist",
+    "camvid",
     "daquar",
     "digit_scenes",
     "digits28",
@@ -22,7 +23,9 @@ _MODULES = (
     "mnist",
     "multi30k",
     "number_words",
+    "pascal_voc",
     "reversal",
+    "scale_scenes",
 )
 
 
@@ -67,6 +70,8 @@ class DataSet:
         splits: The disjoint parts of the data set.
         unions: Further split names, each a union of `splits`.
         files: The files it consists of; none when it is embedded.
+        folders: Folders that it consists of, of files whose checksums nobody
+            published: the user puts them into the data set's folder.
     """
 
     name: str
@@ -78,11 +83,12 @@ class DataSet:
     splits: tuple[str, ...] = ("train", "validation", "test")
     unions: tuple[str, ...] = ()
     files: tuple[RemoteFile, ...] = ()
+    folders: tuple[str, ...] = ()
 
     @property
     def embedded(self) -> bool:
         """Whether it comes with attnlib's dependencies, always offline."""
-        return not self.files
+        return not (self.files or self.folders)
 
     @property
     def size(self) -> int:

@@ -139,6 +139,42 @@ def locate(dataset: DataSet, name: str) -> Path:
         return _cached(dataset, file) or _download(dataset, file)
 
 
+def _folder(dataset: DataSet, name: str) -> Path | None:
+    """Return a folder of a data set, None when it is not there."""
+    user = paths.data_dir()
+    places = [cache_folder(dataset) / name]
+    if user is not None:
+        places.insert(0, user / dataset.name / name)
+    return next((place for place in places if place.is_dir()), None)
+
+
+def folder(dataset: DataSet, name: str) -> Path:
+    """Return the path of one of a data set's folders.
+
+    Args:
+        dataset: The data set.
+        name: One of its `folders`.
+
+    Raises:
+        DatasetUnavailable: It is not on this machine.
+    """
+    if (path := _folder(dataset, name)) is None:
+        raise _unavailable(dataset, [])
+    return path
+
+
+def listing(dataset: DataSet) -> list:
+    """Return name and size of every file in a data set's folders, sorted."""
+    found = []
+    for name in dataset.folders:
+        top = folder(dataset, name)
+        for path in top.rglob("*"):
+            if path.is_file():
+                inner = path.relative_to(top).as_posix()
+                found.append((f"{name}/{inner}", path.stat().st_size))
+    return sorted(found)
+
+
 @contextlib.contextmanager
 def _locked(dataset: DataSet):
     """Hold the data set's lock, so that one process downloads at a time."""
@@ -172,13 +208,16 @@ def _not_writable(folder: Path, error: OSError) -> OSError:
 
 
 def _unavailable(dataset: DataSet, reasons: list[str]) -> DatasetUnavailable:
-    names = ", ".join(file.name for file in dataset.files)
+    names = [*(file.name for file in dataset.files), *dataset.folders]
+    names = ", ".join(names)
+    what = "files" if dataset.files else "folders"
+    size = f"{megabytes(dataset.size)}, " if dataset.size else ""
     user = paths.data_dir()
     looked = [cache_folder(dataset)]
     if user is not None:
         looked.insert(0, user / dataset.name)
     place = (
-        f"put its files ({names}) into a folder {dataset.name!r} and set "
+        f"put its {what} ({names}) into a folder {dataset.name!r} and set "
         "ATTNLIB_DATA to the folder above it"
     )
     if reasons:
@@ -190,9 +229,8 @@ def _unavailable(dataset: DataSet, reasons: list[str]) -> DatasetUnavailable:
     else:
         rest = f"is not for download. See {dataset.homepage}, then {place}"
     return DatasetUnavailable(
-        f"data set {dataset.name!r} ({megabytes(dataset.size)}, licence: "
-        f"{dataset.licence}) is not in {' or '.join(map(str, looked))} and "
-        + rest
+        f"data set {dataset.name!r} ({size}licence: {dataset.licence}) is "
+        f"not in {' or '.join(map(str, looked))} and " + rest
     )
 
 
@@ -276,7 +314,7 @@ class FileStatus:
 
 
 def status(dataset: DataSet, check: bool) -> list[FileStatus]:
-    """Return the state of every file, without downloading or renaming.
+    """Return the state of all files and folders; nothing is downloaded.
 
     Args:
         dataset: The data set.
@@ -293,4 +331,9 @@ def status(dataset: DataSet, check: bool) -> list[FileStatus]:
         problem = flaw(path, file) if check or not same_size else None
         state = "present" if problem is None else "corrupt"
         found.append(FileStatus(file, path, state, problem or ""))
+    for name in dataset.folders:
+        path = _folder(dataset, name)
+        state = "absent" if path is None else "present"
+        place = path or cache_folder(dataset) / name
+        found.append(FileStatus(RemoteFile(name, (), "", 0), place, state))
     return found
