@@ -49,6 +49,12 @@ from attnlib.figures.handwriting import (
 )
 from attnlib.figures.images import image_grid
 from attnlib.figures.letters import letter_rows, place_map
+from attnlib.figures.segmentation import (
+    scale_view,
+    scale_weights,
+    segmentations,
+    size_scatter,
+)
 from attnlib.figures.style import COLORS, new_figure, styled, use_style
 from attnlib.figures.tables import claims_table
 from attnlib.figures.transformers import (
@@ -104,10 +110,14 @@ __all__ = [
     "place_map",
     "presets",
     "ranked_captions",
+    "scale_view",
+    "scale_weights",
     "scatter_locations",
+    "segmentations",
     "sensor_view",
     "set_alt",
     "show",
+    "size_scatter",
     "step_bars",
     "strokes_svg",
     "styled",

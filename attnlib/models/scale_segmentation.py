@@ -89,7 +89,13 @@ class ScaleSegmentation(keras.Model):
         )
         self.attends = merge == "attention" and len(self.scales) > 1
         if self.attends:
-            self.attention = ScaleAttention(self.units, name="attention")
+            # Small weights: it begins near the mean over the scales. From
+            # larger ones it soon believed one scale everywhere, for good.
+            self.attention = ScaleAttention(
+                self.units,
+                keras.initializers.RandomNormal(stddev=0.01),
+                name="attention",
+            )
         # XLA makes slower convolutions than TensorFlow's own on CPUs.
         self.supports_jit = keras.config.backend() != "tensorflow"
         self.nll = keras.metrics.Mean(name="nll")
