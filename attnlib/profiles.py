@@ -408,13 +408,13 @@ class Segmentation(Settings):
     examples: int = 2000
     held_out: int = 400
     network: str = "small"
-    filters: int = 12
+    filters: int = 16
     halvings: int = 2
-    rates: tuple = (1, 2)
+    rates: tuple = (2,)
     units: int = 16
     epochs: int = 5
     batch_size: int = 16
-    learning_rate: float = 4e-3
+    learning_rate: float = 3e-3
     warmup_steps: int = 30
 
 
@@ -870,6 +870,26 @@ _VGG19 = {"encoder": "vgg19", "side": 224, "grid": 14}
 # What else is learned to see what the parts of soft attention are good for.
 _ABLATED = {"models": ("nic", "soft", "soft-no-penalty", "soft-no-gate")}
 
+
+# The paper's three merges, at a number of scales.
+def _merges(count, extra=""):
+    return tuple(f"{count}-scales-{m}{extra}" for m in ("max", "avg", "att"))
+
+
+# The paper's network on VOC's photographs, reduced to 240 pixels a side.
+_VOC = {
+    "dataset": "pascal_voc",
+    "network": "vgg16",
+    "height": 240,
+    "width": 240,
+    "units": 512,
+    "epochs": 40,
+    "batch_size": 10,
+    "learning_rate": 1e-4,
+}
+
+_THIRD_SCALE = ("2-scales-att-extra", *_merges(3, "-extra"))
+
 # Settings split a profile into jobs of their own: what each changes. None is
 # the profile itself, where it is a job beside its settings.
 _SETTINGS = {
@@ -928,6 +948,22 @@ _SETTINGS = {
             "learning_rate": 2e-3,
         },
     },
+    ("14", "quick"): {None: {}, "3-scales": {"models": _THIRD_SCALE}},
+    ("14", "paper"): {
+        # A job finds in the cache what another one has trained.
+        "2-scales-extra": {"models": ("baseline", *_merges(2, "-extra"))},
+        "2-scales": {"models": (*_merges(2), *_merges(2, "-extra"))},
+        "3-scales-extra": {"models": _THIRD_SCALE},
+        "3-scales": {"models": (*_merges(2)[1:], *_merges(3))},
+        **{
+            f"voc-{kind}": {**_VOC, "models": (kind,)}
+            for kind in (
+                "baseline",
+                *_merges(2, "-extra"),
+                *_merges(3, "-extra"),
+            )
+        },
+    },
     ("07", "paper"): {
         "t10": {"num_steps": 10, "epochs": 100},
         "t32": {"num_steps": 32, "epochs": 60},
@@ -953,7 +989,14 @@ _SETTINGS = {
 }
 
 # How many seeds a (notebook, profile, setting) gets unless SEEDS says more.
-_SEEDS = {("06", "paper", "g6"): 3}
+_SEEDS = {
+    ("06", "paper", "g6"): 3,
+    **{
+        ("14", "paper", f"{count}-scales{extra}"): 3
+        for count in (2, 3)
+        for extra in ("", "-extra")
+    },
+}
 
 _TIMEOUT_S = {"smoke": 900, "quick": 1800, "paper": 6 * 3600}
 
@@ -1026,8 +1069,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
 
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
-        `Captions`, `RecurrentGlimpses`, `Draw`, `Handwriting` or
-        `SpatialTransformers`.
+        `Captions`, `RecurrentGlimpses`, `Draw`, `Handwriting`,
+        `SpatialTransformers` or `Segmentation`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a
