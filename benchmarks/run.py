@@ -1,7 +1,8 @@
 """Time the models against their peers: `make bench`.
 
 Operations and layers are timed beside their obvious alternatives, too, and a
-search of many sentences beside one after the other. Prints a table and writes
+search of many sentences beside one after the other, and a network of several
+scales beside one of a single scale. Prints a table and writes
 `reports/benchmarks/<backend>.json`. Choose the backend with KERAS_BACKEND (or
 `make bench BACKEND=jax`), cases by name.
 """
@@ -13,6 +14,7 @@ import sys
 import time
 
 import keras
+import scales
 import searches
 from cases import CASES
 from comparison import compare
@@ -23,6 +25,7 @@ import attnlib
 from attnlib import paths
 
 SEARCHES = {"beam_search": searches.compare}
+SCALES = {"scales": scales.compare}
 
 
 def main(arguments=None) -> int:
@@ -31,7 +34,7 @@ def main(arguments=None) -> int:
     parser.add_argument(
         "case",
         nargs="*",
-        help=f"any of {', '.join([*CASES, *SEARCHES, *PAIRS])}; default: all",
+        help=f"any of {', '.join([*CASES, *SEARCHES, *SCALES, *PAIRS])}; default: all",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
@@ -46,12 +49,12 @@ def main(arguments=None) -> int:
         help="time by processor time: on one core of a busy machine",
     )
     options = parser.parse_args(arguments)
-    unknown = sorted(set(options.case) - {*CASES, *SEARCHES, *PAIRS})
+    unknown = sorted(set(options.case) - {*CASES, *SEARCHES, *SCALES, *PAIRS})
     if unknown:
         parser.error(f"unknown case {', '.join(unknown)}: see --help")
     clock = time.process_time if options.cpu_time else time.perf_counter
     print(f"{attnlib.backend()} on {attnlib.device()}", flush=True)
-    wanted = options.case or [*CASES, *SEARCHES, *PAIRS]
+    wanted = options.case or [*CASES, *SEARCHES, *SCALES, *PAIRS]
     rows = []
     for name in filter(CASES.__contains__, wanted):
         # Small models need more updates for a round to be long enough.
@@ -64,6 +67,11 @@ def main(arguments=None) -> int:
         row = SEARCHES[name](options.rounds, clock)
         searched.append(row)
         _show_search(row)
+    scaled = []
+    for name in filter(SCALES.__contains__, wanted):
+        row = SCALES[name](options.rounds, clock)
+        scaled.append(row)
+        _show_scales(row)
     comparisons = []
     for name in filter(PAIRS.__contains__, wanted):
         title, other, build = PAIRS[name]
@@ -86,6 +94,7 @@ def main(arguments=None) -> int:
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "results": rows,
         "searches": searched,
+        "scales": scaled,
         "comparisons": comparisons,
     }
     target = paths.reports_dir() / "benchmarks" / f"{attnlib.backend()}.json"
@@ -122,6 +131,17 @@ def _show_search(row):
         f"{ratio['greatest']:.2f})",
         flush=True,
     )
+
+
+def _show_scales(row):
+    print(f"\n{row['name']}\n  one: {1e3 * row['seconds'][1]:.1f} ms")
+    for count, ratio in row["ratios"].items():
+        print(
+            f"  {count}: {ratio['median']:.2f} times that "
+            f"({ratio['least']:.2f} to {ratio['greatest']:.2f}); "
+            f"{row['pixels'][count]:.2f} times the pixels",
+            flush=True,
+        )
 
 
 def _show_comparison(row):
