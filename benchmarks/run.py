@@ -30,11 +30,12 @@ SCALES = {"scales": scales.compare}
 
 def main(arguments=None) -> int:
     """Run the benchmarks that the command line names."""
+    known = [*CASES, *SEARCHES, *SCALES, *PAIRS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "case",
         nargs="*",
-        help=f"any of {', '.join([*CASES, *SEARCHES, *SCALES, *PAIRS])}; default: all",
+        help=f"any of {', '.join(known)}; default: all",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
@@ -49,12 +50,12 @@ def main(arguments=None) -> int:
         help="time by processor time: on one core of a busy machine",
     )
     options = parser.parse_args(arguments)
-    unknown = sorted(set(options.case) - {*CASES, *SEARCHES, *SCALES, *PAIRS})
+    unknown = sorted(set(options.case) - set(known))
     if unknown:
         parser.error(f"unknown case {', '.join(unknown)}: see --help")
     clock = time.process_time if options.cpu_time else time.perf_counter
     print(f"{attnlib.backend()} on {attnlib.device()}", flush=True)
-    wanted = options.case or [*CASES, *SEARCHES, *SCALES, *PAIRS]
+    wanted = options.case or known
     rows = []
     for name in filter(CASES.__contains__, wanted):
         # Small models need more updates for a round to be long enough.
