@@ -529,6 +529,11 @@ def lab(options):
     return call([*command, target], env)
 
 
+def _only(numbers):
+    # Quoted twice: Snakemake reads values as YAML, where 06 is a number.
+    return [f"only='{' '.join(numbers)}'"] if numbers else []
+
+
 def report(options):
     """Runs what is not done yet and draws the report, failed jobs included."""
     python, env = prepare(options)
@@ -538,14 +543,15 @@ def report(options):
         *("--cores", options.jobs or default_jobs()),
         *("--config", f"profile={options.profile}"),
     ]
-    if options.only:
-        # Quoted twice: Snakemake reads values as YAML, where 06 is a number.
-        command.append(f"only='{' '.join(options.only)}'")
-    if options.seeds:
-        command.append(f"seeds={options.seeds}")
+    rest = [f"seeds={options.seeds}"] if options.seeds else []
     if options.force:
-        command.append("force=1")
-    ran = call(command, env)
+        rest.append("force=1")
+    ran = call([*command, *_only(options.only), *rest], env)
+    known = load_profiles()
+    readers = set(known.READERS) & set(options.only or known.NOTEBOOKS)
+    if ran != 0 and readers:
+        # They waited for the jobs that failed: now with what there is.
+        call([*command, *_only(sorted(readers)), *rest], env)
     drawn = call(
         [python, "-m", "attnlib", "report", "--profile", options.profile], env
     )

@@ -25,7 +25,12 @@ NOTEBOOKS = {
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
     "14": "14_attention_to_scale",
+    "16": "16_scoreboard",
 }
+
+# Notebooks that read what the others recorded: they come last and have no
+# seeds of their own.
+READERS = ("16",)
 
 
 @dataclass(frozen=True)
@@ -831,6 +836,7 @@ _SCHEMAS = {
     "08": Handwriting,
     "09": SpatialTransformers,
     "14": Segmentation,
+    "16": Settings,
 }
 
 _PROFILES = {
@@ -862,6 +868,7 @@ _PROFILES = {
     "08": _PENS,
     "09": _TRANSFORMERS,
     "14": _SEGMENTATION,
+    "16": {profile: {} for profile in NAMES},
 }
 
 # The paper's encoder: its weights are 80 MB, and not everybody's to download.
@@ -1070,7 +1077,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
         `Captions`, `RecurrentGlimpses`, `Draw`, `Handwriting`,
-        `SpatialTransformers` or `Segmentation`.
+        `SpatialTransformers`, `Segmentation` or, without fields of its own,
+        `Settings`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a
@@ -1161,6 +1169,7 @@ def jobs(profile=None, only=None, seeds=None) -> list:
         profile: As in `load`.
         only: Notebooks to keep: a list, or a string such as `"06 07"`.
         seeds: Number of seeds for every job; None for the profile's own.
+            Notebooks that read results have one.
 
     Returns:
         A list of `Job`.
@@ -1184,5 +1193,11 @@ def jobs(profile=None, only=None, seeds=None) -> list:
         for notebook in NOTEBOOKS
         if not wanted or notebook in wanted
         for setting in settings_of(notebook, profile)
-        for seed in range(seeds or _SEEDS.get((notebook, profile, setting), 1))
+        for seed in range(_seeds(notebook, profile, setting, seeds))
     ]
+
+
+def _seeds(notebook, profile, setting, wanted):
+    if notebook in READERS:
+        return 1
+    return wanted or _SEEDS.get((notebook, profile, setting), 1)

@@ -145,6 +145,12 @@ def test_jobs_cover_notebooks_settings_and_seeds():
     ]
 
 
+def test_notebooks_of_results_come_last_and_have_one_job():
+    names = [job.name for job in profiles.jobs("quick", seeds=3)]
+    assert names[-1] == "16-s0" and names.count("06-s2") == 1
+    assert "16-s1" not in names
+
+
 def test_every_job_loads_with_its_own_parameters():
     for profile in profiles.NAMES:
         for job in profiles.jobs(profile):

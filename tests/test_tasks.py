@@ -372,6 +372,20 @@ def test_report_draws_even_when_jobs_failed(calls, monkeypatch, capsys):
     assert "some jobs failed" in out
 
 
+def test_the_scoreboard_is_drawn_although_jobs_failed(calls, monkeypatch):
+    monkeypatch.setattr(tasks, "prepare", lambda options: (Path("py"), {}))
+    calls.status = {"snakemake": 1}
+    assert tasks.report(tasks.parse(["PROFILE=smoke", "SEEDS=3"], {})) == 1
+    run, again, draw = calls
+    assert run[-2:] == ["profile=smoke", "seeds=3"]
+    assert again[-3:] == ["profile=smoke", "only='16'", "seeds=3"]
+    assert "report" in draw
+    calls.clear()
+    calls.status = {}
+    assert tasks.report(tasks.parse(["PROFILE=smoke"], {})) == 0
+    assert len(calls) == 2
+
+
 JUNIT = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" tests="7" failures="1" errors="1"
 skipped="2" /></testsuites>"""

@@ -5,7 +5,7 @@ import statistics
 import warnings
 
 from attnlib import profiles
-from attnlib.claims import records, registry
+from attnlib.claims import reasons, records, registry
 
 VERDICTS = ("better", "reproduced", "missed", "not run")
 
@@ -37,6 +37,26 @@ def verdict(claim, ours) -> str:
     return "better" if better and not claim.two_sided else "missed"
 
 
+def humanise(seconds) -> str:
+    """Return a duration in words.
+
+    Example:
+
+    >>> humanise(0.42), humanise(75), humanise(3725)
+    ('0.4 s', '1 min 15 s', '1 h 2 min')
+    """
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def compare(profile=None) -> list[dict]:
     """Return every claim beside what was measured.
 
@@ -50,9 +70,11 @@ def compare(profile=None) -> list[dict]:
     Returns:
         One dict per claim in the order of `claims.toml`: the claim's fields,
         `kind`, `ours` (None or a dict: mean, std over the seeds, None for one
-        seed; seeds, values, backend, device, data, mean seconds per seed,
-        revision, finished), `verdict`, `note`, `trial` (as `ours`: what
-        `profile` recorded for a claim of another profile; decides nothing).
+        seed; seeds, values, backend, device, data, mean seconds per seed and,
+        in words, `took`, revision, finished), `verdict`, `note`, `trial` (as
+        `ours`: what `profile` recorded for a claim of another profile; decides
+        nothing), `cause` and `why` (why there is no result: a key of `CAUSES`
+        and a sentence; empty texts where there is one).
 
     Raises:
         ValueError: There is no such profile.
@@ -64,7 +86,8 @@ def compare(profile=None) -> list[dict]:
         profile = profiles.resolve(profile)
         wanted = {profile, "paper"}
     found = {name: _by_claim(name, claims) for name in sorted(wanted)}
-    return [_row(claim, found, profile) for claim in claims]
+    known = {claim.id: claim for claim in claims}
+    return [_row(claim, found, profile, known) for claim in claims]
 
 
 def _by_claim(profile, claims):
@@ -124,13 +147,31 @@ def _computed(members, better):
     return seeds
 
 
-def _row(claim, found, profile):
+def _why(claim, decided, known):
+    """Return (cause, sentence) of a claim that has no result.
+
+    A claim without records of its own waits for the first that it reads.
+    """
+    for id in (*claim.of, *filter(None, [claim.result])):
+        if id not in decided:
+            return _why(known[id], decided, known)
+    if claim.of:
+        return "job", "Its parts were run with different seeds."
+    found = reasons.reason(claim)
+    return found.cause, found.why
+
+
+def _row(claim, found, profile, known):
     """Return the row of one claim."""
     ours = _pooled(found.get(claim.profile, {}).get(claim.id))
     trial = None
     if profile not in (None, claim.profile):
         trial = _pooled(found[profile].get(claim.id))
     notes = [claim.note, ours["note"] if ours else ""]
+    cause, why = "", ""
+    if ours is None:
+        decided = found.get(claim.profile, {})
+        cause, why = _why(claim, decided, known)
     return {
         "id": claim.id,
         "system": claim.system,
@@ -155,6 +196,8 @@ def _row(claim, found, profile):
         "verdict": verdict(claim, ours["mean"] if ours else None),
         "note": " ".join(text for text in notes if text),
         "trial": trial,
+        "cause": cause,
+        "why": why,
     }
 
 
@@ -164,6 +207,7 @@ def _pooled(seeds):
         return None
     entries = [seeds[seed] for seed in sorted(seeds)]
     values = [float(entry["value"]) for entry in entries]
+    seconds = statistics.fmean(entry["seconds"] for entry in entries)
     return {
         "mean": statistics.fmean(values),
         "std": statistics.stdev(values) if len(values) > 1 else None,
@@ -172,7 +216,8 @@ def _pooled(seeds):
         "backend": _joined(entry["backend"] for entry in entries),
         "device": _joined(entry["device"] for entry in entries),
         "data": _joined(map(_data_text, entries)),
-        "seconds": statistics.fmean(entry["seconds"] for entry in entries),
+        "seconds": seconds,
+        "took": humanise(seconds),
         "revision": _joined(entry["revision"] for entry in entries),
         "finished": max(entry["finished"] for entry in entries),
         "note": _joined(entry["note"] for entry in entries if entry["note"]),

@@ -49,6 +49,11 @@ from attnlib.figures.handwriting import (
 )
 from attnlib.figures.images import image_grid
 from attnlib.figures.letters import letter_rows, place_map
+from attnlib.figures.scoreboard import (
+    against_papers,
+    result_times,
+    verdict_bars,
+)
 from attnlib.figures.segmentation import (
     scale_view,
     scale_weights,
@@ -56,7 +61,7 @@ from attnlib.figures.segmentation import (
     size_scatter,
 )
 from attnlib.figures.style import COLORS, new_figure, styled, use_style
-from attnlib.figures.tables import claims_table
+from attnlib.figures.tables import claims_table, reasons_table
 from attnlib.figures.transformers import (
     located_boxes,
     transformer_triplets,
@@ -76,6 +81,7 @@ def __getattr__(name):
 __all__ = [
     "COLORS",
     "accuracy_by_length",
+    "against_papers",
     "animation",
     "attention_heatmap",
     "attention_heatmaps",
@@ -110,6 +116,8 @@ __all__ = [
     "place_map",
     "presets",
     "ranked_captions",
+    "reasons_table",
+    "result_times",
     "scale_view",
     "scale_weights",
     "scatter_locations",
@@ -126,6 +134,7 @@ __all__ = [
     "transformer_triplets",
     "transformer_view",
     "use_style",
+    "verdict_bars",
     "window_map",
     "word_explorer",
     "words_over_regions",

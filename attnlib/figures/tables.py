@@ -63,7 +63,8 @@ def _seeds(row):
 
 def _where(row):
     ours = row.get("ours") or {}
-    parts = [ours.get("data"), ours.get("backend"), ours.get("device")]
+    keys = ("data", "backend", "device", "took")
+    parts = [ours.get(key) for key in keys]
     return ", ".join(str(part) for part in parts if part) or "–"
 
 
@@ -79,6 +80,34 @@ def _source(row):
     return ", ".join(str(row[k]) for k in ("paper", "table") if row.get(k))
 
 
+def _html_table(columns, body, caption):
+    """Return a table as HTML; a wide one scrolls by itself."""
+    head = "".join(
+        f"<th scope='col' style='{_CELL}'>{name}</th>" for name in columns
+    )
+    caption = html.escape(caption)
+    return (
+        "<div style='overflow-x:auto' tabindex='0' role='region' "
+        f"aria-label='{caption}'>"
+        "<table style='border-collapse:collapse;font-size:.95em;"
+        "background:transparent'>"
+        f"<caption style='text-align:left;padding:.3em 0'>{caption}"
+        f"</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _text_table(lines):
+    """Return rows of texts as lines of aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
 class ClaimsTable:
     """A table of claims that displays itself as HTML or as plain text.
 
@@ -86,7 +115,14 @@ class ClaimsTable:
     table is readable in light and dark themes and in exported pages.
     """
 
-    columns = ("claim", "paper", "ours", "seeds", "verdict", "measured on")
+    columns = (
+        "claim",
+        "paper",
+        "ours",
+        "seeds",
+        "verdict",
+        "measured on, time a seed",
+    )
 
     def __init__(self, rows, caption):
         self.rows = rows
@@ -116,8 +152,10 @@ class ClaimsTable:
             first += (
                 f"<br><span style='{small}'>{html.escape(_source(row))}</span>"
             )
-        if row.get("note"):
-            note = html.escape(str(row["note"]))
+        # Why there is no result stands before what there is to know of it.
+        note = " ".join(filter(None, (row.get("why"), row.get("note"))))
+        if note:
+            note = html.escape(note)
             first += f"<br><span style='font-size:.85em'>{note}</span>"
         badge = (
             f"<span style='background:{color};color:#fff;padding:.1em .5em;"
@@ -132,32 +170,11 @@ class ClaimsTable:
         )
 
     def _repr_html_(self):
-        head = "".join(
-            f"<th scope='col' style='{_CELL}'>{name}</th>"
-            for name in self.columns
-        )
         body = "".join(self._html_row(row) for row in self.rows)
-        caption = html.escape(self.caption)
-        return (
-            "<div style='overflow-x:auto' tabindex='0' role='region' "
-            f"aria-label='{caption}'>"
-            "<table style='border-collapse:collapse;font-size:.95em;"
-            "background:transparent'>"
-            f"<caption style='text-align:left;padding:.3em 0'>{caption}"
-            f"</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table></div>"
-        )
+        return _html_table(self.columns, body, self.caption)
 
     def __repr__(self):
-        lines = [self.columns, *(self._cells(row) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            "  ".join(
-                cell.ljust(width)
-                for cell, width in zip(line, widths, strict=True)
-            ).rstrip()
-            for line in lines
-        )
+        return _text_table([self.columns, *map(self._cells, self.rows)])
 
     def __len__(self):
         return len(self.rows)
@@ -183,7 +200,7 @@ def claims_table(rows, notebook=None, caption="The papers' claims and ours"):
     >>> row = {"id": "ram/mnist/6-glimpses/error", "verdict": "not run",
     ...        "metric": "error", "value": 1.29, "unit": "%", "ours": None}
     >>> print(claims_table([row]))
-    claim  paper   ours  seeds  verdict  measured on
+    claim  paper   ours  seeds  verdict  measured on, time a seed
     error  1.29 %  –     –      not run  –
     """
     kept = []
@@ -196,3 +213,67 @@ def claims_table(rows, notebook=None, caption="The papers' claims and ours"):
         if notebook is None or row.get("notebook") == notebook:
             kept.append(row)
     return ClaimsTable(kept, caption)
+
+
+class ReasonsTable:
+    """A table of reasons that displays itself as HTML or as plain text."""
+
+    columns = ("claims", "why not run", "for example")
+
+    def __init__(self, rows, caption):
+        self.rows = rows  # (count, cause, sentence, id)
+        self.caption = caption
+
+    def _cells(self):
+        return [
+            (str(count), f"{cause}: {why}", example)
+            for count, cause, why, example in self.rows
+        ]
+
+    def _repr_html_(self):
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f"<td style='{_CELL}'>{html.escape(cell)}</td>"
+                for cell in cells
+            )
+            + "</tr>"
+            for cells in self._cells()
+        )
+        return _html_table(self.columns, body, self.caption)
+
+    def __repr__(self):
+        return _text_table([self.columns, *self._cells()])
+
+    def __len__(self):
+        return len(self.rows)
+
+
+def reasons_table(rows, caption="What was not run, and why"):
+    """A table of why claims have no result, the commonest reason first.
+
+    Args:
+        rows: dicts as `attnlib.claims.compare` returns them; those with a
+            result are left out.
+        caption: what the table is about.
+
+    Returns:
+        A `ReasonsTable`; as the last line of a cell it displays itself.
+
+    Example:
+
+    >>> row = {"id": "ram/mnist/6-glimpses/error", "verdict": "not run",
+    ...        "cause": "job", "why": "Takes a day."}
+    >>> print(reasons_table([row, row]))
+    claims  why not run        for example
+    2       job: Takes a day.  ram/mnist/6-glimpses/error
+    """
+    found = {}
+    for row in rows:
+        if row["verdict"] == "not run":
+            found.setdefault((row["cause"], row["why"]), []).append(row["id"])
+    listed = [
+        (len(ids), cause, why, ids[0]) for (cause, why), ids in found.items()
+    ]
+    listed.sort(key=lambda entry: -entry[0])
+    return ReasonsTable(listed, caption)

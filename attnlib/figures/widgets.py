@@ -11,6 +11,7 @@ import html
 import math
 
 import ipywidgets
+from matplotlib.figure import Figure
 
 from attnlib.figures.display import image_html, picture
 
@@ -95,14 +96,19 @@ class Explorer(ipywidgets.VBox):
         """Draw for these values, or take the picture from the cache.
 
         Returns:
-            An `<img>` with alternative text, as a string.
+            An `<img>` with alternative text, or the HTML of a table, as a
+            string.
         """
         key = tuple(sorted(values.items()))
         if self._rendered is not None and key in self._rendered:
             self._rendered.move_to_end(key)
             return self._rendered[key]
-        shot = picture(self._draw(**values))
-        rendered = image_html(shot.png, shot.alt, shot.width)
+        drawn = self._draw(**values)
+        if isinstance(drawn, Figure):
+            shot = picture(drawn)
+            rendered = image_html(shot.png, shot.alt, shot.width)
+        else:
+            rendered = drawn._repr_html_()
         if self._rendered is not None:
             self._rendered[key] = rendered
             if len(self._rendered) > _CACHE_SIZE:
@@ -154,7 +160,8 @@ def explorer(draw, cache=True, **controls):
 
     Args:
         draw: a function of the controls' values that returns a matplotlib
-            `Figure` with alternative text. A `ValueError` that it raises is
+            `Figure` with alternative text, or a table that displays itself as
+            HTML, such as a `ClaimsTable`. A `ValueError` that it raises is
             shown to the reader; the last good picture stays.
         cache: keep rendered pictures; False where drawing is random.
         **controls: one per argument of `draw`: a core ipywidgets widget, or

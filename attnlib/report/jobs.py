@@ -169,12 +169,36 @@ def notebook_digest(path) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def fingerprint(job, library=None) -> str:
+def records_digest(job, reports=None) -> str:
+    """Return a digest of what a notebook of results reads.
+
+    Those are the lists of claims and the results of its own profile and of
+    the paper profile, but for those of other such notebooks.
+
+    Args:
+        job: A `profiles.Job`.
+        reports: The folder of all profiles; None for `paths.reports_dir()`.
+    """
+    reports = Path(reports or paths.reports_dir())
+    digest = hashlib.sha256()
+    for path in sorted((PACKAGE / "claims").glob("*.toml")):
+        digest.update(path.read_bytes())
+    for profile in sorted({job.profile, "paper"}):
+        for path in sorted((reports / profile / "results").glob("*.json")):
+            name = split_name(path.stem)
+            if name is not None and name[0] not in profiles.READERS:
+                digest.update(f"{profile}/{path.name}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def fingerprint(job, library=None, reports=None) -> str:
     """Return a digest of all that decides what a job records.
 
     Args:
         job: A `profiles.Job`.
         library: `library_digest()`, when the caller has it already.
+        reports: The folder of all profiles; None for `paths.reports_dir()`.
 
     Returns:
         16 hex digits.
@@ -185,6 +209,8 @@ def fingerprint(job, library=None) -> str:
         json.dumps(job.parameters, sort_keys=True),
         backend(),
     ]
+    if job.notebook in profiles.READERS:
+        parts.append(records_digest(job, reports))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -201,7 +227,8 @@ def why_run(job, reports=None, force_since=None, library=None):
     """Return why a job has to run, None when it is done.
 
     Published results of the paper profile count as done whatever was edited
-    since: they took hours of somebody's GPU. FORCE runs them again.
+    since: they took hours of somebody's GPU. FORCE runs them again. A notebook
+    of results takes seconds and is run again with every new result.
 
     Args:
         job: A `profiles.Job`.
@@ -222,10 +249,12 @@ def why_run(job, reports=None, force_since=None, library=None):
     run = result.get("run") or {}
     if force_since is not None and run.get("finished", 0) < force_since:
         return "forced"
-    if job.profile == "paper":
+    if job.profile == "paper" and job.notebook not in profiles.READERS:
         return None
     if not files.executed.exists():
         return "no executed notebook"
-    if run.get("fingerprint") != fingerprint(job, library):
+    if run.get("fingerprint") != fingerprint(job, library, reports):
+        if job.notebook in profiles.READERS:
+            return "results or what shows them changed"
         return "the notebook, attnlib, the parameters or the backend changed"
     return None

@@ -246,7 +246,7 @@ def _facts(listed):
             ("backend", runs.joined(run["backend"] for run in own)),
             ("device", runs.joined(run["device"] for run in own)),
             ("jobs", len(own)),
-            ("computing", scoreboard.humanise(sum(r["seconds"] for r in own))),
+            ("computing", claims.humanise(sum(r["seconds"] for r in own))),
         ]
     return [(name, value) for name, value in facts if value]
 
@@ -258,9 +258,9 @@ def _runs_text(listed):
     span = max(r["finished_at"] for r in timed) - min(
         r["started_at"] for r in timed
     )
-    total = scoreboard.humanise(sum(run["seconds"] for run in timed))
+    total = claims.humanise(sum(run["seconds"] for run in timed))
     return (
-        f"{total} of computing; {scoreboard.humanise(span)} from the first "
+        f"{total} of computing; {claims.humanise(span)} from the first "
         "start to the last end."
     )
 
@@ -294,7 +294,7 @@ def _cards(rows, found):
     for card in cards.values():
         parts = [
             runs.joined(card["data"]),
-            scoreboard.humanise(card["seconds"]) if card["seconds"] else "",
+            claims.humanise(card["seconds"]) if card["seconds"] else "",
         ]
         card["text"] = ", ".join(filter(None, parts))
     return list(cards.values())

@@ -345,7 +345,7 @@ def _run_locked(job, files, cores):
     records = files.result.with_name(f".{job.name}.{os.getpid()}.part")
     # The print is taken before the run: what is edited meanwhile counts as
     # changed.
-    fingerprint = jobs.fingerprint(job)
+    fingerprint = jobs.fingerprint(job, reports=files.folder.parent)
     environment = _environment(records, cores)
     try:
         with open(files.log, "w", encoding="utf-8") as log:
@@ -371,7 +371,8 @@ def _run_locked(job, files, cores):
                 "backend": jobs.backend(),
             },
             # Models of the smoke profile are too small to decide anything.
-            required=job.profile != "smoke",
+            required=job.profile != "smoke"
+            and job.notebook not in jobs.profiles.READERS,
         )
         os.replace(partial, files.executed)
         with jobs.paths.atomic_write(files.result) as file:

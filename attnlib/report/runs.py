@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from attnlib import paths
+from attnlib.claims import humanise
 from attnlib.report import jobs
-from attnlib.report.scoreboard import humanise
 
 
 def sort_key(name):

@@ -12,26 +12,6 @@ _ORIGINS = {
 }
 
 
-def humanise(seconds) -> str:
-    """Return a duration in words.
-
-    Example:
-
-    >>> humanise(0.42), humanise(75), humanise(3725)
-    ('0.4 s', '1 min 15 s', '1 h 2 min')
-    """
-    if seconds is None:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def number(value, unit="") -> str:
     """Return a number with four digits at most and its unit.
 
@@ -78,9 +58,10 @@ def view(row) -> dict:
         "trial_text": _mean(row, trial) if trial else "",
         "seeds": len(ours["seeds"]) if ours else "",
         "data": ours["data"] if ours else "",
-        "time": humanise(ours["seconds"]) if ours else "",
+        "time": ours["took"] if ours else "",
         "device": _device(ours),
         "note": row["note"],
+        "why": row["why"],
     }
 
 

@@ -195,6 +195,7 @@ def write_fake(root, number, code, record=RECORD, parameters=None):
         "00": "00_motivation",
         "02": "02_bahdanau_attention",
         "06": "06_recurrent_glimpses",
+        "16": "16_scoreboard",
     }
     count = f"open({str(root / 'runs.txt')!r}, 'a').write('{number}\\n')"
     parameters = parameters or "profile = None\nseed = 0\nsetting = None"

@@ -143,3 +143,41 @@ def test_a_damaged_result_runs_again(reports, notebooks, text):
     job = jobs.find("06-s0", "quick")
     finish(job).result.write_text(text)
     assert jobs.why_run(job) == "no result"
+
+
+def test_a_notebook_of_results_runs_again_with_every_new_one(
+    reports, notebooks, tmp_path, monkeypatch
+):
+    nbformat.write(sample_notebook(), notebooks / "16_scoreboard.ipynb")
+    job = jobs.find("16-s0", "quick")
+    finish(job)
+    assert jobs.why_run(job) is None
+    finish(jobs.find("06-s0", "smoke"))  # of a profile that it does not read
+    assert jobs.why_run(job) is None
+    for name, profile in (("06-s0", "quick"), ("06-g6-s0", "paper")):
+        finish(jobs.find(name, profile))
+        assert "results" in jobs.why_run(job)
+        finish(job)
+        assert jobs.why_run(job) is None
+    # Published results stay, but not what is drawn from them.
+    drawn = jobs.find("16-s0", "paper")
+    finish(drawn)
+    assert jobs.why_run(drawn) is None
+    finish(jobs.find("06-g4-s0", "paper"))
+    assert "results" in jobs.why_run(drawn)
+
+
+def test_what_is_claimed_is_a_reason_to_count_again(
+    reports, notebooks, tmp_path, monkeypatch
+):
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "claims.toml").write_text("1")
+    monkeypatch.setattr(jobs, "PACKAGE", tmp_path)
+    nbformat.write(sample_notebook(), notebooks / "16_scoreboard.ipynb")
+    jobs_ = jobs.find("16-s0", "quick"), jobs.find("06-s0", "quick")
+    for job in jobs_:
+        finish(job)
+    finish(jobs_[0])
+    (tmp_path / "claims" / "claims.toml").write_text("2")
+    assert "results" in jobs.why_run(jobs_[0])
+    assert jobs.why_run(jobs_[1]) is None

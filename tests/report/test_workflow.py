@@ -85,6 +85,41 @@ def test_one_failure_stops_no_other_and_what_is_done_stays(
     assert (runs_of(checkout, "00"), runs_of(checkout, "06")) == (2, 2)
 
 
+def test_the_scoreboard_runs_after_all_others_and_with_every_new_result(
+    checkout, environment
+):
+    gate = checkout / "gate"
+    write_fake(checkout, "06", WAIT.format(gate=str(gate)))
+    seen = checkout / "seen"
+    write_fake(
+        checkout,
+        "16",
+        "from pathlib import Path\n"
+        f"folder = Path({str(checkout)!r}, 'reports', 'quick', 'results')\n"
+        "names = ' '.join(p.name for p in sorted(folder.glob('*.json')))\n"
+        f"Path({str(seen)!r}).write_text(names)",
+    )
+    started = subprocess.Popen(
+        command("only='06 16'"),
+        cwd=checkout,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: runs_of(checkout, "06") == 1)
+        assert runs_of(checkout, "16") == 0
+    finally:
+        gate.touch()
+        assert started.wait(timeout=240) == 0
+    assert seen.read_text() == "06-s0.json"
+    assert "Nothing to be done" in run(checkout, "only='06 16'").stderr
+
+    write_fake(checkout, "00", "pass")
+    assert run(checkout, "only='00 06 16'").returncode == 0
+    assert runs_of(checkout, "06") == 1 and runs_of(checkout, "16") == 2
+    assert "00-s0.json" in seen.read_text()
+
+
 def test_an_unknown_name_is_one_clear_error(checkout, environment):
     for config in (("profile=quik",), ("only=99",), ("seeds=none",)):
         ran = run(checkout, *config)
