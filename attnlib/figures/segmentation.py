@@ -67,11 +67,18 @@ def _legend(fig, classes, ignored):
     )
 
 
-def _rows(count, columns, aspect, foot=0.5):
-    """Make a figure of rows of pictures with a title and a legend."""
-    width = 7.0 / columns
-    fig = style.new_figure(7.0, count * (width * aspect + 0.06) + 0.7 + foot)
-    return fig, fig.subplots(count, columns, squeeze=False)
+def _columns(images, labels, foot=0.5):
+    """Make a figure of one column an image, one named row for each label."""
+    height, width = images[0].shape[:2]
+    # Room for the rows' names at the left.
+    inches = 6.6 / max(len(images), 3) * height / width + 0.08
+    fig = style.new_figure(7.0, len(labels) * inches + 0.5 + foot)
+    axes = fig.subplots(len(labels), len(images), squeeze=False)
+    for row, label in zip(axes, labels, strict=True):
+        row[0].set_ylabel(label, fontsize=11)
+    for ax, image in zip(axes[0], images, strict=True):
+        style.draw_image(ax, image)
+    return fig, axes
 
 
 def _seen(masks, classes):
@@ -81,12 +88,12 @@ def _seen(masks, classes):
 
 @style.styled
 def segmentations(images, masks, found, classes, title):
-    """Draw images, one a row, beside the true and the found classes.
+    """Draw images, one a column, above the true and the found classes.
 
     Args:
         images: (N, H, W[, C]); uint8 or floats in [0, 1].
         masks: (N, H, W) true classes, 255 where nothing counts.
-        found: {label: (N, H, W) classes}, a column each.
+        found: {label: (N, H, W) classes}, a row each.
         classes: their names.
         title: what to see, over the whole figure.
 
@@ -100,19 +107,16 @@ def segmentations(images, masks, found, classes, title):
     shape = (len(images), *images[0].shape[:2]) if images else ()
     if not images:
         raise ValueError("`images` is empty: nothing to draw")
-    columns = {"truth": masks, **found}
+    rows = {"truth": masks, **found}
     painted = {
         label: _as_masks(label, values, len(classes), shape)
-        for label, values in columns.items()
+        for label, values in rows.items()
     }
     foot = 0.3 + 0.25 * (len(classes) // 6)
-    fig, axes = _rows(len(images), 1 + len(columns), shape[1] / shape[2], foot)
-    for row, image in enumerate(images):
-        style.draw_image(axes[row, 0], image)
-        for ax, values in zip(axes[row, 1:], painted.values(), strict=True):
-            style.draw_image(ax, values[row])
-    for ax, label in zip(axes[0], ("image", *columns), strict=True):
-        ax.set_title(label, fontsize=11, loc="center")
+    fig, axes = _columns(images, ["image", *rows], foot)
+    for row, values in zip(axes[1:], painted.values(), strict=True):
+        for ax, value in zip(row, values, strict=True):
+            style.draw_image(ax, value)
     masks = np.asarray(masks)
     _legend(fig, classes, (masks == _IGNORE).any())
     style.set_figure_title(fig, title)
@@ -121,9 +125,8 @@ def segmentations(images, masks, found, classes, title):
         f"{label} {_agreement(masks, np.asarray(values)):.0%}"
         for label, values in found.items()
     )
-    return set_alt(
-        fig, f"{title}. The images show: {told}. Pixels named right: {shares}."
-    )
+    shares = f" Pixels named right: {shares}." if found else ""
+    return set_alt(fig, f"{title}. The images show: {told}.{shares}")
 
 
 def _agreement(masks, values):
@@ -150,7 +153,7 @@ def _as_weights(weights, shape):
 
 @style.styled
 def scale_weights(images, weights, scales, title):
-    """Draw images, one a row, beside a map of the weight of each scale.
+    """Draw images, one a column, above a map of the weight of each scale.
 
     Args:
         images: (N, H, W[, C]); uint8 or floats in [0, 1].
@@ -173,15 +176,11 @@ def scale_weights(images, weights, scales, title):
             f"expected a weight of each scale ({len(scales)}). Received: "
             f"{weights.shape[1]}"
         )
-    height, width = images[0].shape[:2]
-    fig, axes = _rows(len(images), 1 + len(scales), height / width)
-    for row, image in enumerate(images):
-        style.draw_image(axes[row, 0], image)
-        for ax, values in zip(axes[row, 1:], weights[row], strict=True):
+    labels = [f"scale {scale:g}" for scale in scales]
+    fig, axes = _columns(images, ["image", *labels], 0.8)
+    for n, row in enumerate(axes[1:]):
+        for ax, values in zip(row, weights[:, n], strict=True):
             mesh = _draw_weights(ax, values)
-    titles = ["image", *(f"scale {scale:g}" for scale in scales)]
-    for ax, label in zip(axes[0], titles, strict=True):
-        ax.set_title(label, fontsize=11, loc="center")
     fig.colorbar(
         mesh,
         ax=list(axes.ravel()),
