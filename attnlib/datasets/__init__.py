@@ -95,8 +95,9 @@ def info(name) -> dict:
     Returns:
         Dictionary with `name`, `description`, `licence`, `citation`,
         `homepage`, `embedded`, `splits`, `options` (name to default), `size`
-        (bytes to download), `url`, `sha256` and `md5` (all by file name; of
-        the checksums one is empty), `files`
+        (bytes to download), `url` (empty where there is no download),
+        `sha256` and `md5` (all by file name; of the checksums at least one is
+        empty), `files`
         (a list of dictionaries with `name`, `size`, `path` and `present`)
         and `present`. Whether a file is present is told by its size; `verify`
         compares checksums.
@@ -124,7 +125,7 @@ def info(name) -> dict:
         "splits": [*dataset.splits, *dataset.unions],
         "options": dataset.options,
         "size": dataset.size,
-        "url": {f.name: f.urls[0] for f in dataset.files if f.urls},
+        "url": {file.name: "".join(file.urls[:1]) for file in dataset.files},
         "sha256": {file.name: file.sha256 for file in dataset.files},
         "md5": {file.name: file.md5 for file in dataset.files},
         "files": files,
@@ -192,9 +193,10 @@ def digest(name, **options) -> str:
 
     Returns:
         16 hexadecimal digits: of the published checksums when the set
-        consists of files (which are not read), of the names and sizes of the
-        files when it consists of folders, of the content when it is
-        embedded. Options given with their default value change nothing.
+        consists of files (which are read only where none is published), of
+        the names and sizes of the files when it consists of folders, of the
+        content when it is embedded. Options given with their default value
+        change nothing.
 
     Raises:
         ValueError: Unknown data set or option.
@@ -212,7 +214,9 @@ def digest(name, **options) -> str:
             for key, value in options.items()
             if value != dataset.options[key]
         }
-        sums = sorted((file.name, file.checksum) for file in dataset.files)
+        sums = sorted(
+            (file.name, store.checksum(dataset, file)) for file in dataset.files
+        )
         sums += store.listing(dataset)
         state.update(repr((sums, sorted(changed.items()))).encode())
     return state.hexdigest()[:16]

@@ -9,58 +9,15 @@ Convention: boxes are x, y, width, height in pixels, (x, y) the top-left pixel
 from 0; they hug the ink of a digit.
 """
 
-import functools
-
 import numpy as np
 
-from attnlib.datasets import registry
+from attnlib.datasets import registry, scenery
 from attnlib.datasets.checks import whole_number
-
-DIGITS = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-)
-COLOURS = ("red", "green", "blue", "yellow", "purple", "white")
+from attnlib.datasets.scenery import COLOURS, DIGITS
 
 _SIDES = (56, 84)
 _MOST = 3
-_POOLS = ("digits28", "mnist")
-_PALETTE = np.array(
-    [
-        (255, 70, 60),
-        (60, 215, 90),
-        (80, 140, 255),
-        (255, 225, 50),
-        (215, 95, 250),
-        (250, 250, 250),
-    ],
-    np.uint16,
-)
-# All are PNG files that come with scikit-image: the same bytes everywhere.
-_PHOTOGRAPHS = (
-    "astronaut",
-    "brick",
-    "camera",
-    "chelsea",
-    "coffee",
-    "grass",
-    "gravel",
-)
-# Columns of each photograph that a split cuts its pieces from, in fifths.
-_FIFTHS = {"train": (0, 3), "validation": (3, 4), "test": (4, 5)}
-_INK = 64  # darkest grey level that counts as ink
 _EDGE, _GAP = 1, 2  # pixels around a box, and between two boxes
-_RIM = 2  # pixels around a digit for its faint and its dark rim
-_CHUNK = 128
-
 _ROWS = ("upper", "middle", "lower")
 _COLUMNS = ("left", "middle", "right")
 # [i] names digit i, [at] its place, [i>j] and [i>>j] say where i is as seen
@@ -106,71 +63,6 @@ _TOKENS = {
 }
 
 
-@functools.cache
-def _photographs() -> tuple[np.ndarray, ...]:
-    """Return dimmed photographs (h, w, 3): bright digits stand out."""
-    import skimage
-
-    found = []
-    for name in _PHOTOGRAPHS:
-        photo = getattr(skimage.data, name)()
-        if photo.ndim == 2:
-            photo = np.repeat(photo[..., None], 3, axis=2)
-        found.append((photo.astype(np.uint16) * 2 // 5 + 16).astype(np.uint8))
-    return tuple(found)
-
-
-@functools.cache
-def _pool(name: str, split: str):
-    """Return digits with a tight box, moved to the corner of their patch.
-
-    Returns:
-        Tuple of ink (P, h, w) uint8, whose box starts at (`_RIM`, `_RIM`),
-        of the dark rim around it, alike, of sizes (P, 2) as width and
-        height, and of labels (P,).
-    """
-    data = registry.get(name).read(split)
-    images = data["images"][..., 0]
-    inked = images >= _INK
-    rows, columns = inked.any(2), inked.any(1)
-    top, left = rows.argmax(1), columns.argmax(1)
-    height = images.shape[1] - rows[:, ::-1].argmax(1) - top
-    width = images.shape[2] - columns[:, ::-1].argmax(1) - left
-    sizes = np.stack([width, height], axis=1)
-    span = np.arange(sizes.max() + 2 * _RIM)
-    beyond = len(span)
-    padded = np.pad(images, ((0, 0), (_RIM, beyond), (_RIM, beyond)))
-    ink = padded[
-        np.arange(len(images))[:, None, None],
-        (top[:, None] + span)[:, :, None],
-        (left[:, None] + span)[:, None, :],
-    ]
-    wide = np.pad(ink, ((0, 0), (1, 1), (1, 1)))
-    rim = np.maximum(wide[:, :-2], np.maximum(wide[:, 1:-1], wide[:, 2:]))
-    rim = np.maximum(rim[..., :-2], np.maximum(rim[..., 1:-1], rim[..., 2:]))
-    return ink, rim, sizes, data["label"]
-
-
-def _backgrounds(random, split, count, side):
-    """Cut pieces (count, side, side, 3) from the split's columns."""
-    photographs = _photographs()
-    which = random.randint(len(photographs), size=count)
-    first, last = _FIFTHS[split]
-    pieces = np.empty((count, side, side, 3), np.uint8)
-    for i, photo in enumerate(photographs):
-        chosen = np.flatnonzero(which == i)
-        height, width = photo.shape[:2]
-        left, right = first * width // 5, last * width // 5
-        y = random.randint(0, height - side + 1, len(chosen))
-        x = random.randint(left, right - side + 1, len(chosen))
-        rows = photo.reshape(height, 3 * width)
-        windows = np.lib.stride_tricks.sliding_window_view(
-            rows, (side, 3 * side)
-        )
-        pieces[chosen] = windows[y, 3 * x].reshape(-1, side, side, 3)
-    return pieces
-
-
 def _clashes(corners, sizes, present):
     """Return which scenes have two boxes that overlap or nearly touch."""
     found = np.zeros(len(corners), bool)
@@ -207,46 +99,6 @@ def _corners_of_one(random, sizes, side):
     low = np.maximum(-((sizes - low) // 2), _EDGE)
     high = np.minimum((high - sizes) // 2, side - _EDGE - sizes)
     return random.randint(low, high + 1)
-
-
-def _compose(images, pool, chosen, shades, corners, present):
-    """Paint the digits of all scenes on images (N, side, side, 3)."""
-    ink, rim = pool[:2]
-    side = images.shape[1]
-    room = _RIM, max(ink.shape[1:])
-    for start in range(0, len(images), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        canvases = np.pad(images[part], ((0, 0), room, room, (0, 0)))
-        for k in range(present.shape[1]):
-            some = np.flatnonzero(present[part, k])
-            which = chosen[part, k][some]
-            _draw(
-                canvases,
-                some,
-                ink[which],
-                rim[which],
-                shades[part, k][some],
-                corners[part, k][some],
-            )
-        inside = slice(_RIM, _RIM + side)
-        images[part] = canvases[:, inside, inside]
-
-
-def _draw(canvases, some, ink, rim, shade, corners):
-    """Paint a digit (n, h, w) on each of some padded canvases, in place."""
-    height, width = ink.shape[1:]
-    batch = some[:, None, None]
-    rows = (corners[:, 1, None] + np.arange(height))[:, :, None]
-    columns = (corners[:, 0, None] + np.arange(width))[:, None, :]
-    # 255 * 255 + 127 is just within 16 bits: exact on every machine.
-    pixels = canvases[batch, rows, columns].astype(np.uint16)
-    pixels *= (255 - rim.astype(np.uint16) * 3 // 4)[..., None]
-    pixels //= 255
-    alpha = ink.astype(np.uint16)[..., None]
-    pixels *= 255 - alpha
-    pixels += shade[:, None, None] * alpha + 127
-    pixels //= 255
-    canvases[batch, rows, columns] = pixels
 
 
 def _relation(first, second) -> str:
@@ -345,11 +197,9 @@ def _read(
     """
     options = (side, fewest, most, colours, count, digits, seed)
     side, fewest, most, count, seed = _checked(*options)
-    # RandomState's stream is frozen; Generator's may change with NumPy.
-    random = np.random.RandomState([seed, list(_FIFTHS).index(split)])
-    pool = _pool(digits, split)
-    *_, pool_sizes, pool_labels = pool
-    images = _backgrounds(random, split, count, side)
+    random = scenery.random_state(seed, split)
+    ink, rim, pool_sizes, pool_labels = scenery.pool(digits, split)
+    images = scenery.backgrounds(random, split, count, side)
     number = random.randint(fewest, most + 1, count)
     present = np.arange(most) < number[:, None]
     chosen = random.randint(len(pool_labels), size=(count, most))
@@ -358,7 +208,8 @@ def _read(
         colour[:] = COLOURS.index("white")
     sizes = pool_sizes[chosen]
     corners = _corners(random, sizes, present, side)
-    _compose(images, pool, chosen, _PALETTE[colour], corners, present)
+    shades = scenery.PALETTE[colour]
+    scenery.compose(images, ink, rim, chosen, shades, corners, present)
     if not colours:
         colour[:] = -1
     boxes = np.concatenate([corners, sizes], axis=2) * present[..., None]
@@ -392,10 +243,7 @@ def _checked(side, fewest, most, colours, count, digits, seed):
         raise ValueError(
             f"colours: expected True or False, received {colours!r}"
         )
-    if digits not in _POOLS:
-        raise ValueError(
-            f"digits: expected one of {', '.join(_POOLS)}, received {digits!r}"
-        )
+    scenery.check_digits(digits)
     most = whole_number("most", most, 1, _MOST)
     fewest = whole_number("fewest", fewest, 1, most)
     count = whole_number("count", count, 1)

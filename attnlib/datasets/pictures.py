@@ -34,6 +34,26 @@ def read_image(content, width, height) -> np.ndarray:
     return np.asarray(image)
 
 
+def size_of(path) -> tuple[int, int]:
+    """Return an image file's width and height, without decoding it.
+
+    Args:
+        path: A `pathlib.Path`.
+
+    Raises:
+        DatasetCorrupt: It is no image.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:
+        raise store.DatasetCorrupt(
+            f"{path} is not an image: {error}"
+        ) from error
+
+
 def read_images(read, names, where, width, height) -> np.ndarray:
     """Read the images of some names.
 

@@ -24,8 +24,11 @@ _MODULES = (
     "multi30k",
     "number_words",
     "pascal_voc",
+    "question_scenes",
     "reversal",
     "scale_scenes",
+    "visual7w",
+    "vqa_v2",
 )
 
 
@@ -37,8 +40,10 @@ class RemoteFile:
         name: File name, inside the data set's folder.
         urls: Canonical URLs, tried in this order.
         sha256: Checksum, 64 hexadecimal digits; empty where only `md5` is
-            known.
-        size: Size in bytes; without a `sha256` only for people to read.
+            known. A file without any checksum is taken as the user has it,
+            and never downloaded.
+        size: Size in bytes; without a `sha256` only for people to read, 0
+            where it is not known.
         md5: Checksum, 32 hexadecimal digits, where there is no `sha256`.
     """
 
@@ -50,7 +55,7 @@ class RemoteFile:
 
     @property
     def checksum(self) -> str:
-        """SHA-256, or MD5 where no SHA-256 is known."""
+        """SHA-256, or MD5 where no SHA-256 is known, or nothing."""
         return self.sha256 or self.md5
 
 

@@ -12,7 +12,7 @@ pixel. The size of a shape is the diameter of the disc of its area.
 
 import numpy as np
 
-from attnlib.datasets import digit_scenes, registry
+from attnlib.datasets import registry, scenery
 from attnlib.datasets.checks import whole_number
 from attnlib.datasets.masks import IGNORE
 
@@ -236,9 +236,9 @@ def _read(split, *, side=64, most=3, count=1000, seed=0):
     seed = whole_number("seed", seed, 0, 2**32 - 1)
     # RandomState's stream is frozen; Generator's may change with NumPy.
     random = np.random.RandomState([seed, _SPLITS.index(split)])
-    images = digit_scenes._backgrounds(random, split, count, side)
+    images = scenery.backgrounds(random, split, count, side)
     total = count * most
-    pieces = digit_scenes._backgrounds(random, split, total, side)
+    pieces = scenery.backgrounds(random, split, total, side)
     tint = random.randint(150, 256, (count, most, 3)).astype(np.uint16)
     fills = _fill(pieces.reshape(count, most, side, side, 3), tint)
     number = random.randint(1, most + 1, count)
@@ -287,8 +287,8 @@ def scene(shapes, side=64, seed=0) -> dict:
                 f"0. Received: {name!r} of size {size!r}"
             )
     random = np.random.RandomState([seed, len(_SPLITS)])
-    images = digit_scenes._backgrounds(random, "test", 1, side)
-    pieces = digit_scenes._backgrounds(random, "test", _MOST, side)
+    images = scenery.backgrounds(random, "test", 1, side)
+    pieces = scenery.backgrounds(random, "test", _MOST, side)
     tint = random.randint(150, 256, (_MOST, 3)).astype(np.uint16)
     fills = _fill(pieces, tint)[None, : len(shapes)]
     names, size, x, y, turn = zip(*shapes, strict=True)

@@ -30,6 +30,8 @@ class DatasetCorrupt(OSError):
 
 def megabytes(size: int) -> str:
     """Return a number of bytes as text for people, such as `"11.6 MB"`."""
+    if not size:
+        return "size not known"
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
@@ -47,6 +49,23 @@ def _hash(path, kind: str) -> str:
     return _hash_of(str(path), status.st_size, status.st_mtime_ns, kind)
 
 
+def checksum(dataset: DataSet, file: RemoteFile) -> str:
+    """Return a file's published checksum, or that of the local copy.
+
+    Args:
+        dataset: The data set.
+        file: One of its files.
+
+    Returns:
+        Hexadecimal digits; none where no checksum is published and there is
+        no local copy.
+    """
+    path = user_file(dataset, file) or cache_folder(dataset) / file.name
+    if file.checksum or not path.is_file():
+        return file.checksum
+    return sha256(path)
+
+
 def sha256(path) -> str:
     """Return a file's SHA-256, computed once while the file is unchanged."""
     return _hash(path, "sha256")
@@ -54,6 +73,8 @@ def sha256(path) -> str:
 
 def flaw(path, file: RemoteFile) -> str | None:
     """Say what is wrong with a local file, None when it is the right one."""
+    if not file.checksum:
+        return None
     size = os.stat(path).st_size
     if file.sha256 and size != file.size:
         return f"it has {size} bytes instead of {file.size}"

@@ -49,6 +49,15 @@ from attnlib.figures.handwriting import (
 )
 from attnlib.figures.images import image_grid
 from attnlib.figures.letters import letter_rows, place_map
+from attnlib.figures.questions import (
+    accuracy_by_kind,
+    answered_question,
+    answers_to_choose,
+    boxes_to_choose,
+    hop_maps,
+    question_drawer,
+    word_maps,
+)
 from attnlib.figures.scoreboard import (
     against_papers,
     result_times,
@@ -71,7 +80,7 @@ from attnlib.figures.transformers import (
 
 def __getattr__(name):
     # Widgets need ipywidgets, which a headless report does not.
-    if name in ("explorer", "presets", "word_explorer"):
+    if name in ("explorer", "presets", "question_explorer", "word_explorer"):
         from attnlib.figures import widgets
 
         return getattr(widgets, name)
@@ -80,12 +89,16 @@ def __getattr__(name):
 
 __all__ = [
     "COLORS",
+    "accuracy_by_kind",
     "accuracy_by_length",
     "against_papers",
     "animation",
+    "answered_question",
+    "answers_to_choose",
     "attention_heatmap",
     "attention_heatmaps",
     "bar_chart",
+    "boxes_to_choose",
     "captioned_images",
     "claims_table",
     "cost_curves",
@@ -105,6 +118,7 @@ __all__ = [
     "glimpse_step",
     "glimpse_strip",
     "grouped_bars",
+    "hop_maps",
     "image_grid",
     "learning_curve",
     "letter_rows",
@@ -115,6 +129,8 @@ __all__ = [
     "picture",
     "place_map",
     "presets",
+    "question_drawer",
+    "question_explorer",
     "ranked_captions",
     "reasons_table",
     "result_times",
@@ -137,6 +153,7 @@ __all__ = [
     "verdict_bars",
     "window_map",
     "word_explorer",
+    "word_maps",
     "words_over_regions",
     "writing_animation",
     "writing_step",

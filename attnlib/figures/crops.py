@@ -1,7 +1,5 @@
 """A box on an image, what is cut out there, and what sliding it changes."""
 
-from matplotlib.patches import Rectangle
-
 from attnlib.figures import style
 from attnlib.figures.curves import line_plot
 from attnlib.figures.display import set_alt
@@ -48,18 +46,7 @@ def crop_view(
     grid = fig.add_gridspec(2, 2, height_ratios=[1.1, 1])
     left, right = (fig.add_subplot(grid[0, i]) for i in range(2))
     style.draw_image(left, image)
-    # matplotlib's pixel i lies around i.
-    corner, (width, height) = box[:2] - 0.5, box[2:]
-    left.add_patch(
-        Rectangle(
-            corner,
-            width,
-            height,
-            fill=False,
-            edgecolor=style.COLORS["orange"],
-            linewidth=2.2,
-        )
-    )
+    style.add_box(left, box)
     left.set_xlabel("the image, with the box")
     style.draw_image(right, crop, frame=True)
     right.set_xlabel("the crop, rescaled")

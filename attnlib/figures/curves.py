@@ -346,7 +346,9 @@ _HATCHES = ["", "//", "..", "xx"]
 
 
 @style.styled
-def grouped_bars(series, xlabel, title, *, value_format=None, ax=None):
+def grouped_bars(
+    series, xlabel, title, *, value_format=None, marks=None, ax=None
+):
     """Draw several values for each name, as horizontal bars side by side.
 
     Series differ in colour and hatching, so that no reader depends on colour
@@ -359,18 +361,22 @@ def grouped_bars(series, xlabel, title, *, value_format=None, ax=None):
         title: what to see.
         value_format: how a number is written, e.g. "{:.1f}"; None for three
             digits.
+        marks: {label: {name: number}} of what bars are compared with, drawn
+            as a line across those of a name.
         ax: axes to draw into; None makes a figure.
 
     Returns:
         The matplotlib `Figure`, with alternative text.
 
     Raises:
-        ValueError: no series, no names, or numbers that are not finite.
+        ValueError: no series, no names, numbers that are not finite, or marks
+            of names that have no bars.
     """
     write = _short if value_format is None else value_format.format
     names = list(dict.fromkeys(n for values in series.values() for n in values))
     numbers = [n for values in series.values() for n in values.values()]
     numbers = style.as_array("series", numbers, 1)
+    marks = _checked_marks(marks or {}, names)
     room = 0.3 + 0.8 * len(names) * (1 + len(series)) / 3
     fig, ax = style.figure_and_axes(ax, 7.0, 1.6 + 0.75 * room)
     height, told = 0.8 / len(series), []
@@ -390,6 +396,18 @@ def grouped_bars(series, xlabel, title, *, value_format=None, ax=None):
         ax.bar_label(bars, texts, padding=4, fontsize=10)
         pairs = zip(values, texts, strict=True)
         told.append(f"{label}: {', '.join(' '.join(pair) for pair in pairs)}")
+    for (label, values), dash in zip(marks.items(), _DASHES, strict=False):
+        places = np.array([names.index(name) for name in values])
+        ax.vlines(
+            list(values.values()),
+            places - 0.43,
+            places + 0.43,
+            colors=style.COLORS["black"],
+            linestyles=dash,
+            label=str(label),
+        )
+        pairs = [f"{name} {write(values[name])}" for name in values]
+        told.append(f"{label}: {', '.join(pairs)}")
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
     ax.grid(False, axis="y")
@@ -401,9 +419,22 @@ def grouped_bars(series, xlabel, title, *, value_format=None, ax=None):
     fig.legend(
         *ax.get_legend_handles_labels(),
         loc="outside lower center",
-        ncols=_legend_columns([str(label) for label in series]),
+        ncols=_legend_columns([str(label) for label in (*series, *marks)]),
     )
     return set_alt(fig, f"{title}. Bars of {xlabel}. {'; '.join(told)}.")
+
+
+def _checked_marks(marks, names):
+    """Return the marks of `grouped_bars`, or raise ValueError."""
+    for label, values in marks.items():
+        unknown = [name for name in values if name not in names]
+        if unknown:
+            raise ValueError(
+                f"expected marks of names that have bars. Received: `{label}` "
+                f"of {', '.join(map(str, unknown))}"
+            )
+        style.as_array(f"marks[{label}]", list(values.values()), 1)
+    return marks
 
 
 @style.styled

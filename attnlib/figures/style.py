@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 STYLE_FILE = Path(__file__).with_name("attnlib.mplstyle")
 
@@ -180,6 +181,69 @@ def draw_image(ax, image, frame=False):
     ax.grid(False)
     for spine in ax.spines.values():
         spine.set_visible(frame)
+
+
+def add_box(ax, box, color="orange", linewidth=2.2, linestyle="-"):
+    """Draw a box around pixels of a picture from `draw_image`.
+
+    Args:
+        ax: matplotlib `Axes`.
+        box: (4,), left, top, width and height in pixels; pixel i lies between
+            i and i + 1.
+        color: one of `COLORS`, or any colour of matplotlib.
+        linewidth: in points.
+        linestyle: as of matplotlib.
+    """
+    left, top, width, height = box
+    ax.add_patch(
+        Rectangle(
+            # matplotlib's pixel i lies around i.
+            (left - 0.5, top - 0.5),
+            width,
+            height,
+            fill=False,
+            edgecolor=COLORS.get(color, color),
+            linewidth=linewidth,
+            linestyle=linestyle,
+        )
+    )
+
+
+def whole_rows(weights, rows=None):
+    """Return the number of rows of cells that weights (..., L) are of.
+
+    Args:
+        weights: array; its last axis are the cells, row by row.
+        rows: that number, or None for a square grid.
+
+    Raises:
+        ValueError: the cells do not fill the rows.
+    """
+    cells = weights.shape[-1]
+    rows = rows or int(cells**0.5)
+    if cells % rows:
+        raise ValueError(
+            f"expected weights of whole rows of cells ({rows}). Received: "
+            f"shape {weights.shape}"
+        )
+    return rows
+
+
+def lit(image, light, rows, dark=0.2):
+    """Darken a picture (H, W[, 3]) where its cells have little light.
+
+    Args:
+        image: from `as_image`.
+        light: (L,) from 0, which leaves `dark` of a cell, to 1.
+        rows: rows of cells.
+        dark: the share that stays everywhere.
+    """
+    cells = light.reshape(rows, -1)
+    height, width = image.shape[:2]
+    down = np.arange(height) * cells.shape[0] // height
+    across = np.arange(width) * cells.shape[1] // width
+    light = dark + (1 - dark) * cells[down[:, None], across]
+    return image * (light if image.ndim == 2 else light[..., None])
 
 
 def image_axes(count, titles, columns, gap, head):

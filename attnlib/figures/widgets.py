@@ -179,6 +179,27 @@ def explorer(draw, cache=True, **controls):
     return Explorer(draw, controls, cache)
 
 
+def question_explorer(draw, scenes, question):
+    """A field for a question and a slider over scenes above what is answered.
+
+    Args:
+        draw: From `figures.question_drawer`.
+        scenes: The number of scenes.
+        question: The first question.
+
+    Returns:
+        An `Explorer`, which is a widget: display it. What is wrong with a
+        question is shown in place of a new picture.
+
+    Raises:
+        ValueError: There is no scene; and what `draw` raises for the first
+            question.
+    """
+    if scenes < 1:
+        raise ValueError(f"expected at least one scene. Received: {scenes}")
+    return explorer(draw, question=question, scene=(0, scenes - 1))
+
+
 class WordExplorer(Explorer):
     """An `Explorer` with words to click, which the other controls decide.
 

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from attnlib import datasets
-from attnlib.datasets import digit_scenes, registry, store
+from attnlib.datasets import digit_scenes, registry, scenery, store
 
 SPLITS = ("train", "validation", "test")
 
@@ -70,9 +70,9 @@ def test_digits_are_inside_and_apart(side):
 def test_boxes_hug_the_ink(monkeypatch):
     """On black, without rim, what is bright is exactly in the box."""
     blank = np.zeros((300, 600, 3), np.uint8)
-    monkeypatch.setattr(digit_scenes, "_photographs", lambda: (blank,))
+    monkeypatch.setattr(scenery, "photographs", lambda: (blank,))
     data = datasets.load("digit_scenes", most=1, colours=False, count=100)
-    level = digit_scenes._INK
+    level = scenery.INK
     for image, (box,) in zip(data["images"], data["boxes"], strict=True):
         # White is 250 of 255: ink of 64 becomes 63.
         ys, xs = np.nonzero(image[..., 0] >= level * 250 // 255)
@@ -83,7 +83,7 @@ def test_boxes_hug_the_ink(monkeypatch):
 
 def test_digits_and_colours_are_as_labelled(monkeypatch):
     blank = np.zeros((300, 600, 3), np.uint8)
-    monkeypatch.setattr(digit_scenes, "_photographs", lambda: (blank,))
+    monkeypatch.setattr(scenery, "photographs", lambda: (blank,))
     data = datasets.load("digit_scenes", fewest=3, count=3)
     pool = datasets.load("digits28", "train")
     for image, boxes, labels, colours in zip(
@@ -97,7 +97,7 @@ def test_digits_and_colours_are_as_labelled(monkeypatch):
             boxes, labels, colours, strict=True
         ):
             cut = image[y : y + h, x : x + w].astype(float)
-            shade = digit_scenes._PALETTE[colour]
+            shade = scenery.PALETTE[colour]
             np.testing.assert_allclose(cut.max((0, 1)), shade, atol=6)
             ink = cut.max(-1) * 255 / shade.max()
             same = pool["images"][pool["label"] == label][..., 0]
@@ -214,7 +214,7 @@ def test_same_seed_same_scenes():
 
 def test_splits_differ_in_photographs_and_digits():
     """The parts of the photographs do not overlap, nor do the digits."""
-    spans = sorted(digit_scenes._FIFTHS.values())
+    spans = sorted(scenery.FIFTHS.values())
     assert [stop for _, stop in spans] == [3, 4, 5]
     assert [start for start, _ in spans] == [0, 3, 4]
     # Two channels of this photograph hold the number of the column.
@@ -224,9 +224,9 @@ def test_splits_differ_in_photographs_and_digits():
     seen = {}
     for split in SPLITS:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(digit_scenes, "_photographs", lambda: (marked,))
+            patch.setattr(scenery, "photographs", lambda: (marked,))
             random = np.random.RandomState(0)
-            pieces = digit_scenes._backgrounds(random, split, 200, 84)
+            pieces = scenery.backgrounds(random, split, 200, 84)
         found = pieces[..., 0].astype(int) + 256 * pieces[..., 1].astype(int)
         seen[split] = set(np.unique(found).tolist())
     assert max(seen["train"]) < min(seen["validation"])
@@ -257,8 +257,8 @@ def test_digits_of_another_set(monkeypatch, request):
         read=lambda split: {"images": images, "label": np.full(5, 7)},
     )
     monkeypatch.setattr(registry, "all_sets", lambda: known | {"mnist": bars})
-    digit_scenes._pool.cache_clear()
-    request.addfinalizer(digit_scenes._pool.cache_clear)
+    scenery.pool.cache_clear()
+    request.addfinalizer(scenery.pool.cache_clear)
     data = datasets.load("digit_scenes", most=1, count=5, digits="mnist")
     assert (data["label"] == 7).all()
     assert (data["boxes"][..., 2:] == [9, 14]).all()

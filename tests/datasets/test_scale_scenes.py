@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from attnlib import datasets
-from attnlib.datasets import digit_scenes, scale_scenes
+from attnlib.datasets import scale_scenes, scenery
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_photographs_of_splits_are_disjoint(monkeypatch):
     """Every pixel tells its column: none is in two splits."""
     wide = np.zeros((100, 500, 3), np.uint8)
     wide[...] = (np.arange(500) // 100)[None, :, None] * 25
-    monkeypatch.setattr(digit_scenes, "_photographs", lambda: (wide,))
+    monkeypatch.setattr(scenery, "photographs", lambda: (wide,))
     seen = {}
     for split in ("train", "validation", "test"):
         data = datasets.load("scale_scenes", split, count=20)

@@ -125,6 +125,24 @@ DRAWINGS = {
     "words_over_regions": lambda: figures.words_over_regions(
         IMAGE, ["a", "red"], np.eye(4)[:2], "t"
     ),
+    "hop_maps": lambda: figures.hop_maps(
+        [IMAGE], np.ones((1, 2, 4)), ["what is it"], ["a $5"], ["a $6"]
+    ),
+    "word_maps": lambda: figures.word_maps(
+        IMAGE, ["a", "red"], np.eye(4)[:2], np.ones(4) / 4
+    ),
+    "accuracy_by_kind": lambda: figures.accuracy_by_kind(
+        {"a": {"colour": 80, "digit": 20}}, {"colour": 17}, "t"
+    ),
+    "answers_to_choose": lambda: figures.answers_to_choose(
+        IMAGE, "what is it", ["a $5", "b", "c", "d"], [0.1, 0.2, 0.3, 0.4], 0
+    ),
+    "boxes_to_choose": lambda: figures.boxes_to_choose(
+        [IMAGE], ["which is it"], np.ones((1, 4, 4)), [0], [1]
+    ),
+    "answered_question": lambda: figures.answered_question(
+        IMAGE, "what is it", ["a $5", "b"], [0.4, 0.6], np.ones((2, 4))
+    ),
     "crop_view": lambda: figures.crop_view(
         IMAGE,
         (3, 4, 10, 8),
@@ -186,8 +204,11 @@ def test_every_drawing_function_is_tried():
     others = {
         "COLORS", "animation", "claims_table", "drawing_animation", "explorer",
         "game_animation", "get_alt", "glimpse_animation", "new_figure",
-        "picture", "presets", "set_alt", "show", "strokes_svg", "styled",
-        "to_png", "use_style", "word_explorer", "writing_animation",
+        "picture", "presets", "question_drawer", "question_explorer",
+        "set_alt", "show", "strokes_svg", "styled", "to_png", "use_style",
+        "word_explorer", "writing_animation",
+        # Those of claims have a file of tests of their own.
+        "against_papers", "reasons_table", "result_times", "verdict_bars",
     }  # fmt: skip
     assert set(figures.__all__) - others == set(DRAWINGS)
 
