@@ -259,6 +259,8 @@ def train(settings, task, kind):
         config={
             "kind": kind,
             **{key: getattr(settings, key) for key in _RECIPE},
+            # As it is read from a file again.
+            "rates": list(settings.rates),
         },
         epochs=settings.epochs,
         data_digest=task.digest,
