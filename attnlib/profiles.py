@@ -24,7 +24,9 @@ NOTEBOOKS = {
     "07": "07_draw",
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
+    "11": "11_visual_question_answering",
     "14": "14_attention_to_scale",
+    "15": "15_semantic_attention",
     "16": "16_scoreboard",
 }
 
@@ -380,6 +382,103 @@ class Captions(Settings):
     warmup_steps: int = 100
     buckets: int = 2
     beam_size: int = 3
+
+
+@dataclass(frozen=True)
+class SemanticAttention(Captions):
+    """Notebook 15: captions with words that a detector found in the image.
+
+    `models` are kinds of `attnlib.models.attribute_captions.KINDS`, or of
+    notebook 04. The `attribute_words` most frequent words may be attributes, at
+    most `attributes` of them in one image. The detector's cells have
+    `detector_units`; it learns for `detector_epochs` at `detector_rate` from
+    `detector_batch` images at a time.
+    `attribute_penalty` is the weight of the regulariser with the exponents
+    `penalty_p` over time and `penalty_q` at once. `recalls` and `precisions`
+    are what true attributes are corrupted to.
+    """
+
+    may_be_zero: ClassVar[tuple] = (*Captions.may_be_zero, "attribute_penalty")
+
+    attribute_words: int = 40
+    attributes: int = 8
+    embedding_size: int = 96
+    units: int = 96
+    epochs: int = 6
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    detector_units: int = 128
+    detector_epochs: int = 6
+    detector_batch: int = 32
+    detector_rate: float = 3e-3
+    attribute_penalty: float = 0.01
+    penalty_p: float = 2.0
+    penalty_q: float = 0.5
+    recalls: tuple = (1.0, 0.75, 0.5, 0.25)
+    precisions: tuple = (1.0, 0.75, 0.5)
+
+
+@dataclass(frozen=True)
+class QuestionAnswering(Settings):
+    """Notebook 11: questions about images.
+
+    `models` are kinds of `attnlib.models.answering.KINDS` that answer
+    questions of one and two hops about `scenes` scenes; `position_models` are
+    those of the two position tests with `position_scenes` scenes each, and
+    `choice_models` choose among four answers and four boxes, after training
+    on `choice_scenes` scenes each. `held_out` scenes are for validation and as
+    many for test. Each has its number of epochs; of `models` those that have
+    no attention learn for `blind_epochs`. With real data the fields of scenes
+    do not count.
+
+    Images have `side` pixels a side, features a grid of `grid` rows. The
+    `encoder` is `"named"`: trained for `named_epochs` epochs to name the
+    digits of `names` scenes, then frozen; `"joint"`: trained with the rest; or
+    `"vgg19"`: trained on ImageNet and frozen, with a grid of `side` / 16 rows.
+    Its width grows from `filters` to four times as many. Words that occur less
+    often than `min_count` are unknown; only the `num_answers` most frequent
+    answers are learned.
+    """
+
+    may_be_zero: ClassVar[tuple] = (
+        "scenes",
+        "position_scenes",
+        "choice_scenes",
+        "dropout",
+        "warmup_steps",
+    )
+
+    dataset: str = "question_scenes"
+    models: tuple = (
+        "question",
+        "ibowimg",
+        "san-1-cnn",
+        "san-2-cnn",
+    )
+    position_models: tuple = ("ibowimg", "smem-1", "smem-2")
+    choice_models: tuple = ("lstm-q-i", "lstm-att")
+    scenes: int = 4000
+    position_scenes: int = 1500
+    choice_scenes: int = 1000
+    held_out: int = 300
+    side: int = 56
+    grid: int = 7
+    encoder: str = "named"
+    filters: int = 16
+    names: int = 6000
+    named_epochs: int = 8
+    units: int = 64
+    attention_units: int = 64
+    dropout: float = 0.0
+    min_count: int = 1
+    num_answers: int = 1000
+    epochs: int = 7
+    blind_epochs: int = 2
+    position_epochs: int = 6
+    choice_epochs: int = 3
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    warmup_steps: int = 100
 
 
 @dataclass(frozen=True)
@@ -796,6 +895,62 @@ _PENS = {
     },
 }
 
+_SEMANTIC = {
+    "smoke": {
+        **_CAPTIONING["smoke"],
+        "models": ("none", "both"),
+        "detector_units": 16,
+        "detector_epochs": 1,
+        "recalls": (1.0, 0.5),
+        "precisions": (1.0, 0.5),
+    },
+    "quick": {
+        "models": (
+            "none",
+            "input",
+            "output",
+            "both",
+            "both-uniform",
+            "both-no-penalty",
+            "both-true",
+        ),
+    },
+    # Beside notebook 04's decoder, whose sizes these are.
+    "paper": {
+        **_CAPTIONING["paper"],
+        "models": ("none", "both", "soft"),
+        "attribute_words": 256,
+        "attributes": 10,
+        "detector_units": 512,
+        "detector_epochs": 15,
+        "detector_batch": 64,
+        "detector_rate": 1e-3,
+    },
+}
+
+_ASKING = {
+    "smoke": {
+        "models": ("san-2-cnn",),
+        "position_models": ("smem-1",),
+        "choice_models": ("lstm-att",),
+        "scenes": 40,
+        "position_scenes": 40,
+        "choice_scenes": 30,
+        "held_out": 20,
+        "filters": 4,
+        "names": 64,
+        "named_epochs": 1,
+        "units": 16,
+        "attention_units": 16,
+        "epochs": 1,
+        "blind_epochs": 1,
+        "position_epochs": 1,
+        "choice_epochs": 1,
+    },
+    "quick": {},
+    "paper": {},
+}
+
 _SEGMENTATION = {
     "smoke": {
         "models": ("2-scales-max-extra", "2-scales-att-extra"),
@@ -835,7 +990,9 @@ _SCHEMAS = {
     "07": Draw,
     "08": Handwriting,
     "09": SpatialTransformers,
+    "11": QuestionAnswering,
     "14": Segmentation,
+    "15": SemanticAttention,
     "16": Settings,
 }
 
@@ -867,7 +1024,9 @@ _PROFILES = {
     "07": _DRAWING,
     "08": _PENS,
     "09": _TRANSFORMERS,
+    "11": _ASKING,
     "14": _SEGMENTATION,
+    "15": _SEMANTIC,
     "16": {profile: {} for profile in NAMES},
 }
 
@@ -876,6 +1035,28 @@ _VGG19 = {"encoder": "vgg19", "side": 224, "grid": 14}
 
 # What else is learned to see what the parts of soft attention are good for.
 _ABLATED = {"models": ("nic", "soft", "soft-no-penalty", "soft-no-gate")}
+
+# The variants of semantic attention, a job of their own.
+_VARIANTS = {
+    "models": (
+        "input",
+        "output",
+        "both",
+        "both-uniform",
+        "both-no-penalty",
+        "both-true",
+    ),
+}
+
+# No encoder but their own has been trained on photographs of rooms or COCO.
+_OF_REAL_IMAGES = {
+    "encoder": "joint",
+    "filters": 32,
+    "units": 256,
+    "attention_units": 256,
+    "learning_rate": 1e-3,
+    "warmup_steps": 300,
+}
 
 
 # The paper's three merges, at a number of scales.
@@ -945,6 +1126,7 @@ _SETTINGS = {
             "catch_epochs": 400,
         },
     },
+    ("15", "paper"): {None: {}, "ablations": _VARIANTS, "vgg19": _VGG19},
     ("09", "paper"): {
         **{name: {"models": models} for name, models in _WARPED.items()},
         "colocalisation": {
@@ -953,6 +1135,91 @@ _SETTINGS = {
             "parameters": 100_000,
             "filters": 16,
             "learning_rate": 2e-3,
+        },
+    },
+    ("11", "paper"): {
+        # The paper's position tests, rebuilt, with more scenes than `quick`.
+        "positions": {
+            "models": (),
+            "scenes": 0,
+            "choice_scenes": 0,
+            "position_scenes": 6000,
+            "position_epochs": 10,
+            "held_out": 1000,
+        },
+        "scenes": {
+            "models": (
+                "question",
+                "ibowimg",
+                "lstm-q-i",
+                "lstm-att",
+                "smem-1",
+                "smem-2",
+                "san-1",
+                "san-2",
+                "san-1-cnn",
+                "san-2-cnn",
+            ),
+            "scenes": 20_000,
+            "held_out": 1000,
+            "position_scenes": 0,
+            "choice_scenes": 5000,
+            "choice_epochs": 8,
+            "epochs": 8,
+            "units": 128,
+            "attention_units": 128,
+        },
+        "easy-vqa": {
+            **_OF_REAL_IMAGES,
+            "dataset": "easy_vqa",
+            "models": ("question", "ibowimg", "lstm-q-i", "san-1", "san-2"),
+            "side": 64,
+            "grid": 8,
+            "epochs": 6,
+            "blind_epochs": 3,
+        },
+        "daquar-all": {
+            **_OF_REAL_IMAGES,
+            "dataset": "daquar",
+            "models": (
+                "question",
+                "ibowimg",
+                "lstm-q-i",
+                "smem-1",
+                "smem-2",
+                "san-1",
+                "san-2",
+                "san-1-cnn",
+                "san-2-cnn",
+            ),
+            "side": 112,
+            "min_count": 2,
+            "dropout": 0.5,
+            "epochs": 20,
+            "blind_epochs": 20,
+        },
+        "visual7w": {
+            **_OF_REAL_IMAGES,
+            "dataset": "visual7w",
+            "models": (),
+            "choice_models": ("lstm-q-i", "lstm-att"),
+            "side": 112,
+            "units": 512,
+            "min_count": 5,
+            "dropout": 0.5,
+            "choice_epochs": 20,
+        },
+        "vqa-v2": {
+            **_OF_REAL_IMAGES,
+            "dataset": "vqa_v2",
+            "models": ("question", "ibowimg", "smem-2", "san-1", "san-2"),
+            "side": 112,
+            "units": 512,
+            "attention_units": 512,
+            "min_count": 5,
+            "dropout": 0.5,
+            "epochs": 15,
+            "blind_epochs": 15,
         },
     },
     ("14", "quick"): {None: {}, "3-scales": {"models": _THIRD_SCALE}},
@@ -1076,9 +1343,9 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
 
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
-        `Captions`, `RecurrentGlimpses`, `Draw`, `Handwriting`,
-        `SpatialTransformers`, `Segmentation` or, without fields of its own,
-        `Settings`.
+        `Captions`, `SemanticAttention`, `RecurrentGlimpses`, `Draw`,
+        `Handwriting`, `SpatialTransformers`, `QuestionAnswering`,
+        `Segmentation` or, without fields of its own, `Settings`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a

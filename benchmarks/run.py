@@ -1,8 +1,9 @@
 """Time the models against their peers: `make bench`.
 
-Operations and layers are timed beside their obvious alternatives, too, and a
-search of many sentences beside one after the other, and a network of several
-scales beside one of a single scale. Prints a table and writes
+Operations and layers are timed beside their obvious alternatives, too, a
+search of many sentences beside one after the other, training with a part of a
+model beside training without it, and a network of several scales beside one of
+a single scale. Prints a table and writes
 `reports/benchmarks/<backend>.json`. Choose the backend with KERAS_BACKEND (or
 `make bench BACKEND=jax`), cases by name.
 """
@@ -14,6 +15,7 @@ import sys
 import time
 
 import keras
+import prices
 import scales
 import searches
 from cases import CASES
@@ -25,12 +27,13 @@ import attnlib
 from attnlib import paths
 
 SEARCHES = {"beam_search": searches.compare}
+PRICES = {"semantic": prices.compare}
 SCALES = {"scales": scales.compare}
 
 
 def main(arguments=None) -> int:
     """Run the benchmarks that the command line names."""
-    known = [*CASES, *SEARCHES, *SCALES, *PAIRS]
+    known = [*CASES, *SEARCHES, *PRICES, *SCALES, *PAIRS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "case",
@@ -68,6 +71,11 @@ def main(arguments=None) -> int:
         row = SEARCHES[name](options.rounds, clock)
         searched.append(row)
         _show_search(row)
+    priced = []
+    for name in filter(PRICES.__contains__, wanted):
+        row = PRICES[name](options.rounds, clock)
+        priced.append(row)
+        _show_price(row)
     scaled = []
     for name in filter(SCALES.__contains__, wanted):
         row = SCALES[name](options.rounds, clock)
@@ -95,6 +103,7 @@ def main(arguments=None) -> int:
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "results": rows,
         "searches": searched,
+        "prices": priced,
         "scales": scaled,
         "comparisons": comparisons,
     }
@@ -130,6 +139,16 @@ def _show_search(row):
         f"  {row['batched_s']:.2f} s, {ratio['median']:.2f} times as fast as "
         f"one after the other ({ratio['least']:.2f} to "
         f"{ratio['greatest']:.2f})",
+        flush=True,
+    )
+
+
+def _show_price(row):
+    ratio = row["ratio"]
+    print(
+        f"\n{row['name']}\n"
+        f"  {1e3 * row['with_s']:.0f} ms, {ratio['median']:.2f} times as long "
+        f"as without ({ratio['least']:.2f} to {ratio['greatest']:.2f})",
         flush=True,
     )
 

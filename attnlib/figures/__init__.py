@@ -7,6 +7,7 @@ model, so figures can be drawn in widgets, tests and reports alike.
 
 from attnlib.figures.animation import animation, glimpse_animation
 from attnlib.figures.attention import attention_heatmap, attention_heatmaps
+from attnlib.figures.attributes import attribute_bars, word_bars
 from attnlib.figures.captions import (
     captioned_images,
     ranked_captions,
@@ -97,6 +98,7 @@ __all__ = [
     "answers_to_choose",
     "attention_heatmap",
     "attention_heatmaps",
+    "attribute_bars",
     "bar_chart",
     "boxes_to_choose",
     "captioned_images",
@@ -152,6 +154,7 @@ __all__ = [
     "use_style",
     "verdict_bars",
     "window_map",
+    "word_bars",
     "word_explorer",
     "word_maps",
     "words_over_regions",

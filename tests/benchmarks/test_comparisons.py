@@ -38,6 +38,7 @@ for part in ("inputs", "op_pairs", "layer_pairs"):
     load(part)
 pairs = load("pairs")
 searches = load("searches")
+prices = load("prices")
 scales = load("scales")
 cases = load("cases", called="benchmark_cases")
 
@@ -70,6 +71,15 @@ SEARCH = {
     "units": 6,
     "beam": 2,
     "longest": 4,
+}
+
+PRICE = {
+    "batch": 2,
+    "words": 3,
+    "size": 12,
+    "width": 4,
+    "units": 6,
+    "attributes": 2,
 }
 
 
@@ -182,6 +192,13 @@ def test_searches_that_differ_are_not_timed(monkeypatch):
     monkeypatch.setattr(searches.Decoder, "beam", other)
     with pytest.raises(ValueError, match="the same sentences"):
         searches.compare(1, **SEARCH)
+
+
+def test_the_price_of_attention_is_a_ratio_of_updates():
+    row = prices.compare(1, repeats=1, **PRICE)
+    assert row["with_s"] > 0 and row["without_s"] > 0
+    assert row["ratio"]["least"] <= row["ratio"]["greatest"]
+    json.dumps(row)
 
 
 def test_operations_of_a_captioner_are_those_of_its_kernels():
