@@ -126,12 +126,12 @@ def test_a_profile_chooses_the_encoder(monkeypatch):
     given = profiles.load("04", "paper", setting="vgg19")
     assert given.side == given.grid * encoders.VGG19_STRIDE == 224
     monkeypatch.setattr(encoders, "vgg19", lambda side: ("vgg19", side))
-    assert captions._encoder(given, 224) == ("vgg19", 224)
+    assert captions.make_encoder(given, 224) == ("vgg19", 224)
     with pytest.raises(ValueError, match="grid to be side / 16"):
-        captions._encoder(given, 112)
+        captions.make_encoder(given, 112)
     other = profiles.load("04", encoder="vgg16")
     with pytest.raises(ValueError, match="encoder to be one of.*'vgg16'"):
-        captions._encoder(other, 56)
+        captions.make_encoder(other, 56)
 
 
 def test_large_fov_is_vgg_with_a_finer_grid_and_a_wider_view():
