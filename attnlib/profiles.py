@@ -26,6 +26,7 @@ NOTEBOOKS = {
     "09": "09_spatial_transformer",
     "11": "11_visual_question_answering",
     "12": "12_action_recognition",
+    "14": "14_attention_to_scale",
     "15": "15_semantic_attention",
     "16": "16_scoreboard",
 }
@@ -535,8 +536,50 @@ class Actions(Settings):
     warmup_steps: int = 50
 
 
+@dataclass(frozen=True)
+class Segmentation(Settings):
+    """Notebook 14: which scale to believe, pixel by pixel.
+
+    `models` are kinds of `attnlib.models.segmentation.parse`. Of `examples`
+    scenes with up to `shapes` shapes, or of all photographs of a real data set
+    resized to `height` and `width`, all are learned; `held_out` scenes are for
+    validation and as many for test. The `network` is `"small"`: its first
+    convolution has `filters`, it halves the image `halvings` times and then
+    has an atrous convolution for each of `rates`; or `"vgg16"`, trained on
+    ImageNet first. Scales are scored by `units` filters.
+    """
+
+    may_be_zero: ClassVar[tuple] = ("warmup_steps",)
+
+    dataset: str = "scale_scenes"
+    models: tuple = (
+        "baseline",
+        "2-scales-max",
+        "2-scales-avg",
+        "2-scales-att",
+        "2-scales-max-extra",
+        "2-scales-avg-extra",
+        "2-scales-att-extra",
+    )
+    height: int = 64
+    width: int = 64
+    shapes: int = 3
+    examples: int = 2000
+    held_out: int = 400
+    network: str = "small"
+    filters: int = 16
+    halvings: int = 2
+    rates: tuple = (2,)
+    units: int = 16
+    epochs: int = 5
+    batch_size: int = 16
+    learning_rate: float = 3e-3
+    warmup_steps: int = 30
+
+
 # Tuples of whole numbers of at least 1.
 _COUNTS = (
+    "rates",
     "glimpse_sizes",
     "conv_sizes",
     "batch_sizes",
@@ -997,6 +1040,34 @@ _ACTIONS = {
     },
 }
 
+_SEGMENTATION = {
+    "smoke": {
+        "models": ("2-scales-max-extra", "2-scales-att-extra"),
+        "examples": 64,
+        "held_out": 32,
+        "filters": 4,
+        "units": 4,
+        "epochs": 1,
+    },
+    "quick": {},
+    # Without weights of ImageNet; the paper's network and 321 pixels a side
+    # are the settings that begin with `voc`.
+    "paper": {
+        "dataset": "camvid",
+        "models": (),
+        "height": 180,
+        "width": 240,
+        "filters": 32,
+        "halvings": 3,
+        "rates": (1, 2, 4),
+        "units": 64,
+        "epochs": 60,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
+        "warmup_steps": 100,
+    },
+}
+
 _SCHEMAS = {
     "00": Motivation,
     "01": EncoderDecoder,
@@ -1010,6 +1081,7 @@ _SCHEMAS = {
     "09": SpatialTransformers,
     "11": QuestionAnswering,
     "12": Actions,
+    "14": Segmentation,
     "15": SemanticAttention,
     "16": Settings,
 }
@@ -1044,6 +1116,7 @@ _PROFILES = {
     "09": _TRANSFORMERS,
     "11": _ASKING,
     "12": _ACTIONS,
+    "14": _SEGMENTATION,
     "15": _SEMANTIC,
     "16": {profile: {} for profile in NAMES},
 }
@@ -1075,6 +1148,26 @@ _OF_REAL_IMAGES = {
     "learning_rate": 1e-3,
     "warmup_steps": 300,
 }
+
+
+# The paper's three merges, at a number of scales.
+def _merges(count, extra=""):
+    return tuple(f"{count}-scales-{m}{extra}" for m in ("max", "avg", "att"))
+
+
+# The paper's network on VOC's photographs, reduced to 240 pixels a side.
+_VOC = {
+    "dataset": "pascal_voc",
+    "network": "vgg16",
+    "height": 240,
+    "width": 240,
+    "units": 512,
+    "epochs": 40,
+    "batch_size": 10,
+    "learning_rate": 1e-4,
+}
+
+_THIRD_SCALE = ("2-scales-att-extra", *_merges(3, "-extra"))
 
 # Settings split a profile into jobs of their own: what each changes. None is
 # the profile itself, where it is a job beside its settings.
@@ -1224,6 +1317,22 @@ _SETTINGS = {
         "ucf11": {},
         "hmdb51": {"dataset": "hmdb51", "units": 1024},
     },
+    ("14", "quick"): {None: {}, "3-scales": {"models": _THIRD_SCALE}},
+    ("14", "paper"): {
+        # A job finds in the cache what another one has trained.
+        "2-scales-extra": {"models": ("baseline", *_merges(2, "-extra"))},
+        "2-scales": {"models": (*_merges(2), *_merges(2, "-extra"))},
+        "3-scales-extra": {"models": _THIRD_SCALE},
+        "3-scales": {"models": (*_merges(2)[1:], *_merges(3))},
+        **{
+            f"voc-{kind}": {**_VOC, "models": (kind,)}
+            for kind in (
+                "baseline",
+                *_merges(2, "-extra"),
+                *_merges(3, "-extra"),
+            )
+        },
+    },
     ("07", "paper"): {
         "t10": {"num_steps": 10, "epochs": 100},
         "t32": {"num_steps": 32, "epochs": 60},
@@ -1249,7 +1358,14 @@ _SETTINGS = {
 }
 
 # How many seeds a (notebook, profile, setting) gets unless SEEDS says more.
-_SEEDS = {("06", "paper", "g6"): 3}
+_SEEDS = {
+    ("06", "paper", "g6"): 3,
+    **{
+        ("14", "paper", f"{count}-scales{extra}"): 3
+        for count in (2, 3)
+        for extra in ("", "-extra")
+    },
+}
 
 _TIMEOUT_S = {"smoke": 900, "quick": 1800, "paper": 6 * 3600}
 
@@ -1323,8 +1439,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
         `Captions`, `SemanticAttention`, `RecurrentGlimpses`, `Draw`,
-        `Handwriting`, `SpatialTransformers`, `QuestionAnswering`, `Actions`
-        or, without fields of its own, `Settings`.
+        `Handwriting`, `SpatialTransformers`, `QuestionAnswering`, `Actions`,
+        `Segmentation` or, without fields of its own, `Settings`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a

@@ -1,8 +1,9 @@
 """Time the models against their peers: `make bench`.
 
 Operations and layers are timed beside their obvious alternatives, too, a
-search of many sentences beside one after the other, and training with a part
-of a model beside training without it. Prints a table and writes
+search of many sentences beside one after the other, training with a part of a
+model beside training without it, and a network of several scales beside one of
+a single scale. Prints a table and writes
 `reports/benchmarks/<backend>.json`. Choose the backend with KERAS_BACKEND (or
 `make bench BACKEND=jax`), cases by name.
 """
@@ -15,6 +16,7 @@ import time
 
 import keras
 import prices
+import scales
 import searches
 from cases import CASES
 from comparison import compare
@@ -26,11 +28,12 @@ from attnlib import paths
 
 SEARCHES = {"beam_search": searches.compare}
 PRICES = {"semantic": prices.compare}
+SCALES = {"scales": scales.compare}
 
 
 def main(arguments=None) -> int:
     """Run the benchmarks that the command line names."""
-    known = [*CASES, *SEARCHES, *PRICES, *PAIRS]
+    known = [*CASES, *SEARCHES, *PRICES, *SCALES, *PAIRS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "case",
@@ -73,6 +76,11 @@ def main(arguments=None) -> int:
         row = PRICES[name](options.rounds, clock)
         priced.append(row)
         _show_price(row)
+    scaled = []
+    for name in filter(SCALES.__contains__, wanted):
+        row = SCALES[name](options.rounds, clock)
+        scaled.append(row)
+        _show_scales(row)
     comparisons = []
     for name in filter(PAIRS.__contains__, wanted):
         title, other, build = PAIRS[name]
@@ -96,6 +104,7 @@ def main(arguments=None) -> int:
         "results": rows,
         "searches": searched,
         "prices": priced,
+        "scales": scaled,
         "comparisons": comparisons,
     }
     target = paths.reports_dir() / "benchmarks" / f"{attnlib.backend()}.json"
@@ -142,6 +151,17 @@ def _show_price(row):
         f"as without ({ratio['least']:.2f} to {ratio['greatest']:.2f})",
         flush=True,
     )
+
+
+def _show_scales(row):
+    print(f"\n{row['name']}\n  one: {1e3 * row['seconds'][1]:.1f} ms")
+    for count, ratio in row["ratios"].items():
+        print(
+            f"  {count}: {ratio['median']:.2f} times that "
+            f"({ratio['least']:.2f} to {ratio['greatest']:.2f}); "
+            f"{row['pixels'][count]:.2f} times the pixels",
+            flush=True,
+        )
 
 
 def _show_comparison(row):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 _MODULES = (
     "binarized_mnist",
+    "camvid",
     "daquar",
     "digit_scenes",
     "digits28",
@@ -24,8 +25,10 @@ _MODULES = (
     "moving_digits",
     "multi30k",
     "number_words",
+    "pascal_voc",
     "question_scenes",
     "reversal",
+    "scale_scenes",
     "ucf11",
     "visual7w",
     "vqa_v2",

@@ -64,6 +64,12 @@ from attnlib.figures.scoreboard import (
     result_times,
     verdict_bars,
 )
+from attnlib.figures.segmentation import (
+    scale_view,
+    scale_weights,
+    segmentations,
+    size_scatter,
+)
 from attnlib.figures.style import COLORS, new_figure, styled, use_style
 from attnlib.figures.tables import claims_table, reasons_table
 from attnlib.figures.transformers import (
@@ -138,10 +144,14 @@ __all__ = [
     "ranked_captions",
     "reasons_table",
     "result_times",
+    "scale_view",
+    "scale_weights",
     "scatter_locations",
+    "segmentations",
     "sensor_view",
     "set_alt",
     "show",
+    "size_scatter",
     "step_bars",
     "strokes_svg",
     "styled",

@@ -39,6 +39,7 @@ for part in ("inputs", "op_pairs", "layer_pairs"):
 pairs = load("pairs")
 searches = load("searches")
 prices = load("prices")
+scales = load("scales")
 cases = load("cases", called="benchmark_cases")
 
 # Whatever sizes a pair has.
@@ -172,6 +173,13 @@ def test_searching_at_once_and_one_by_one_agree():
     assert row["name"] == "beam search of 3 sentences"
     assert row["batched_s"] > 0 and row["one_by_one_s"] > 0
     json.dumps(row)
+
+
+def test_scales_are_timed_beside_a_single_one():
+    row = scales.compare(1, steps=1, side=16, filters=2, batch=1, units=2)
+    assert row["pixels"] == {2: 1.25, 3: 1.8125}
+    assert list(row["seconds"]) == [1, 2, 3]
+    assert all(ratio["median"] > 0 for ratio in row["ratios"].values())
 
 
 def test_searches_that_differ_are_not_timed(monkeypatch):

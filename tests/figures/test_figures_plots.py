@@ -31,11 +31,38 @@ PEN = np.array(
 FILM = RNG.random((4, 12, 12, 3))
 LOOKS = RNG.dirichlet(np.ones(9), 4)
 ACTORS = np.array([[1, 2, 4, 5], [2, 2, 4, 5], [0, 0, 0, 0], [4, 2, 4, 5]])
+MASKS = np.array([[[0, 1], [2, 255]]] * 2)
+SCALE_WEIGHTS = np.full((2, 2, 2, 2), 0.5)
 
 DRAWINGS = {
     "attention_strip": lambda: figures.attention_strip(FILM, LOOKS, ACTORS),
     "attention_moment": lambda: figures.attention_moment(
         FILM, LOOKS, 2, ACTORS, [[0.2, 0.8]] * 4, ["left", "right"], "t"
+    ),
+    "segmentations": lambda: figures.segmentations(
+        np.zeros((2, 2, 2, 3)), MASKS, {"found": MASKS % 3}, "abc", "t"
+    ),
+    "scale_weights": lambda: figures.scale_weights(
+        np.zeros((2, 2, 2, 3)), SCALE_WEIGHTS, (1, 0.5), "t"
+    ),
+    "scale_view": lambda: figures.scale_view(
+        np.zeros((2, 2)),
+        MASKS[0] % 3,
+        SCALE_WEIGHTS[0],
+        (1, 0.5),
+        "abc",
+        "t",
+        curve=([1, 2], {"a": [0, 1]}, "x", "y"),
+        at=1.5,
+    ),
+    "size_scatter": lambda: figures.size_scatter(
+        [8, 16, 32],
+        [0.1, 0.5, 0.6],
+        "size",
+        "weight",
+        "t",
+        centres=[8, 32],
+        means={"mean": [0.2, 0.6]},
     ),
     "attention_heatmap": lambda: figures.attention_heatmap(
         WEIGHTS, SOURCE, TARGET
