@@ -51,6 +51,57 @@ def doubly_stochastic_penalty(weights, mask=None, target=1.0):
     return ops.cast(ops.sum(ops.square(missing), axis=1), weights.dtype)
 
 
+def attribute_penalty(weights, mask=None, p=2.0, q=0.5):
+    """Penalise attention that dwells on one entry, or scatters in one step.
+
+    g = (sum_l (sum_t w_tl)^p)^(1/p) + sum_t (sum_l w_tl^q)^(1/q). With p > 1
+    the first term is the smaller, the more evenly the entries are used over
+    all steps; with q < 1 the second is the smaller, the fewer entries a step
+    uses: 1 for a single one, L^(1/q - 1) for all alike.
+
+    Args:
+        weights: Attention weights, shape (B, T, L), not negative.
+        mask: Boolean tensor, shape (B, T), True = use the step, or None.
+        p: Exponent over the steps, above 1.
+        q: Exponent over the entries, between 0 and 1.
+
+    Returns:
+        Penalties, shape (B,), in the dtype of `weights`. Weights of 0, as of
+        entries that a mask forbids, get no gradient from the second term,
+        where the slope of w^q would be infinite.
+
+    Raises:
+        ValueError: A rank, size or dtype is wrong, or an exponent is out of
+            its range.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from attnlib.losses import attribute_penalty
+    >>> weights = np.array([[[1.0, 0.0], [0.5, 0.5]]], "float32")
+    >>> round(float(np.array(attribute_penalty(weights))[0]), 4)
+    4.5811
+
+    Reference:
+        You et al. 2016, arXiv:1603.03925, section 3.4.
+    """
+    weights = checks.floating("weights", weights)
+    checks.rank("weights", weights, 3)
+    p, q = (_exponent("p", p, 1, math.inf), _exponent("q", q, 0, 1))
+    x = _at_least_float32(weights)
+    if mask is not None:
+        mask = _step_mask(mask, weights=weights)
+        x = ops.where(mask[:, :, None], x, ops.zeros_like(x))
+    # At most 1: high powers of other numbers leave the range of floats.
+    totals = ops.sum(x, axis=1)  # (B, L)
+    most = ops.stop_gradient(ops.max(totals, axis=1, keepdims=True))
+    most = ops.where(most > 0, most, ops.ones_like(most))
+    used = ops.sum(ops.power(totals / most, p), axis=1)
+    over_time = _power(used, 1 / p) * most[:, 0]
+    at_once = ops.power(ops.sum(_power(x, q), axis=2), 1 / q)  # (B, T)
+    return ops.cast(over_time + ops.sum(at_once, axis=1), weights.dtype)
+
+
 def reinforce_loss(log_prob, reward, baseline, mask=None):
     """Return the loss whose gradient is REINFORCE with a baseline.
 
@@ -153,6 +204,23 @@ def kl_standard_normal(mean, log_std):
 
 def _at_least_float32(tensor):
     return ops.cast(tensor, checks.compute_dtype(tensor.dtype))
+
+
+def _power(x, exponent):
+    """Return x ** exponent, exponent below 1: 0 and no gradient at 0."""
+    some = x > 0
+    powered = ops.power(ops.where(some, x, ops.ones_like(x)), exponent)
+    return ops.where(some, powered, ops.zeros_like(x))
+
+
+def _exponent(name, value, low, high):
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not low < value < high:
+        range_ = f"above {low}" if high == math.inf else f"in ({low}, {high})"
+        raise ValueError(
+            f"expected {name} to be a number {range_}. Received: {value!r}"
+        )
+    return float(value)
 
 
 def _checked_target(target, weights):

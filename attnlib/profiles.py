@@ -24,6 +24,10 @@ NOTEBOOKS = {
     "07": "07_draw",
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
+    "11": "11_visual_question_answering",
+    "12": "12_action_recognition",
+    "14": "14_attention_to_scale",
+    "15": "15_semantic_attention",
     "16": "16_scoreboard",
 }
 
@@ -381,8 +385,201 @@ class Captions(Settings):
     beam_size: int = 3
 
 
+@dataclass(frozen=True)
+class SemanticAttention(Captions):
+    """Notebook 15: captions with words that a detector found in the image.
+
+    `models` are kinds of `attnlib.models.attribute_captions.KINDS`, or of
+    notebook 04. The `attribute_words` most frequent words may be attributes, at
+    most `attributes` of them in one image. The detector's cells have
+    `detector_units`; it learns for `detector_epochs` at `detector_rate` from
+    `detector_batch` images at a time.
+    `attribute_penalty` is the weight of the regulariser with the exponents
+    `penalty_p` over time and `penalty_q` at once. `recalls` and `precisions`
+    are what true attributes are corrupted to.
+    """
+
+    may_be_zero: ClassVar[tuple] = (*Captions.may_be_zero, "attribute_penalty")
+
+    attribute_words: int = 40
+    attributes: int = 8
+    embedding_size: int = 96
+    units: int = 96
+    epochs: int = 6
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    detector_units: int = 128
+    detector_epochs: int = 6
+    detector_batch: int = 32
+    detector_rate: float = 3e-3
+    attribute_penalty: float = 0.01
+    penalty_p: float = 2.0
+    penalty_q: float = 0.5
+    recalls: tuple = (1.0, 0.75, 0.5, 0.25)
+    precisions: tuple = (1.0, 0.75, 0.5)
+
+
+@dataclass(frozen=True)
+class QuestionAnswering(Settings):
+    """Notebook 11: questions about images.
+
+    `models` are kinds of `attnlib.models.answering.KINDS` that answer
+    questions of one and two hops about `scenes` scenes; `position_models` are
+    those of the two position tests with `position_scenes` scenes each, and
+    `choice_models` choose among four answers and four boxes, after training
+    on `choice_scenes` scenes each. `held_out` scenes are for validation and as
+    many for test. Each has its number of epochs; of `models` those that have
+    no attention learn for `blind_epochs`. With real data the fields of scenes
+    do not count.
+
+    Images have `side` pixels a side, features a grid of `grid` rows. The
+    `encoder` is `"named"`: trained for `named_epochs` epochs to name the
+    digits of `names` scenes, then frozen; `"joint"`: trained with the rest; or
+    `"vgg19"`: trained on ImageNet and frozen, with a grid of `side` / 16 rows.
+    Its width grows from `filters` to four times as many. Words that occur less
+    often than `min_count` are unknown; only the `num_answers` most frequent
+    answers are learned.
+    """
+
+    may_be_zero: ClassVar[tuple] = (
+        "scenes",
+        "position_scenes",
+        "choice_scenes",
+        "dropout",
+        "warmup_steps",
+    )
+
+    dataset: str = "question_scenes"
+    models: tuple = (
+        "question",
+        "ibowimg",
+        "san-1-cnn",
+        "san-2-cnn",
+    )
+    position_models: tuple = ("ibowimg", "smem-1", "smem-2")
+    choice_models: tuple = ("lstm-q-i", "lstm-att")
+    scenes: int = 4000
+    position_scenes: int = 1500
+    choice_scenes: int = 1000
+    held_out: int = 300
+    side: int = 56
+    grid: int = 7
+    encoder: str = "named"
+    filters: int = 16
+    names: int = 6000
+    named_epochs: int = 8
+    units: int = 64
+    attention_units: int = 64
+    dropout: float = 0.0
+    min_count: int = 1
+    num_answers: int = 1000
+    epochs: int = 7
+    blind_epochs: int = 2
+    position_epochs: int = 6
+    choice_epochs: int = 3
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    warmup_steps: int = 100
+
+
+@dataclass(frozen=True)
+class Actions(Settings):
+    """Notebook 12: which action a video shows.
+
+    `models` are kinds of `attnlib.models.actions.parse`. Videos have `frames`
+    frames of `side` pixels a side; real ones are sampled at `rate` frames a
+    second. Of moving digits `examples` videos are for training and `held_out`
+    for test, with so many `distractors` beside the actor; of real videos there
+    are that many at most, 0 for all. The frozen `encoder` is `"stills"`, a CNN
+    whose width grows from `filters` to four times as many, trained on `stills`
+    single pictures for `still_epochs`; or `"vgg19"`, trained on ImageNet.
+    Networks have `layers` LSTM layers of `units`; their attention learns
+    `sharpness` times as fast as the rest.
+    """
+
+    may_be_zero: ClassVar[tuple] = (
+        "examples",
+        "held_out",
+        "distractors",
+        "dropout",
+        "weight_decay",
+        "warmup_steps",
+    )
+
+    dataset: str = "moving_digits"
+    models: tuple = (
+        "regression",
+        "average",
+        "max",
+        "attention-0",
+        "attention-1",
+        "attention-10",
+    )
+    side: int = 56
+    frames: int = 10
+    rate: float = 30.0
+    examples: int = 4000
+    held_out: int = 1000
+    distractors: int = 1
+    encoder: str = "stills"
+    filters: int = 16
+    stills: int = 4000
+    still_epochs: int = 8
+    units: int = 64
+    layers: int = 3
+    dropout: float = 0.0
+    weight_decay: float = 0.0
+    sharpness: float = 20.0
+    epochs: int = 8
+    batch_size: int = 64
+    learning_rate: float = 4e-3
+    warmup_steps: int = 50
+
+
+@dataclass(frozen=True)
+class Segmentation(Settings):
+    """Notebook 14: which scale to believe, pixel by pixel.
+
+    `models` are kinds of `attnlib.models.segmentation.parse`. Of `examples`
+    scenes with up to `shapes` shapes, or of all photographs of a real data set
+    resized to `height` and `width`, all are learned; `held_out` scenes are for
+    validation and as many for test. The `network` is `"small"`: its first
+    convolution has `filters`, it halves the image `halvings` times and then
+    has an atrous convolution for each of `rates`; or `"vgg16"`, trained on
+    ImageNet first. Scales are scored by `units` filters.
+    """
+
+    may_be_zero: ClassVar[tuple] = ("warmup_steps",)
+
+    dataset: str = "scale_scenes"
+    models: tuple = (
+        "baseline",
+        "2-scales-max",
+        "2-scales-avg",
+        "2-scales-att",
+        "2-scales-max-extra",
+        "2-scales-avg-extra",
+        "2-scales-att-extra",
+    )
+    height: int = 64
+    width: int = 64
+    shapes: int = 3
+    examples: int = 2000
+    held_out: int = 400
+    network: str = "small"
+    filters: int = 16
+    halvings: int = 2
+    rates: tuple = (2,)
+    units: int = 16
+    epochs: int = 5
+    batch_size: int = 16
+    learning_rate: float = 3e-3
+    warmup_steps: int = 30
+
+
 # Tuples of whole numbers of at least 1.
 _COUNTS = (
+    "rates",
     "glimpse_sizes",
     "conv_sizes",
     "batch_sizes",
@@ -753,6 +950,124 @@ _PENS = {
     },
 }
 
+_SEMANTIC = {
+    "smoke": {
+        **_CAPTIONING["smoke"],
+        "models": ("none", "both"),
+        "detector_units": 16,
+        "detector_epochs": 1,
+        "recalls": (1.0, 0.5),
+        "precisions": (1.0, 0.5),
+    },
+    "quick": {
+        "models": (
+            "none",
+            "input",
+            "output",
+            "both",
+            "both-uniform",
+            "both-no-penalty",
+            "both-true",
+        ),
+    },
+    # Beside notebook 04's decoder, whose sizes these are.
+    "paper": {
+        **_CAPTIONING["paper"],
+        "models": ("none", "both", "soft"),
+        "attribute_words": 256,
+        "attributes": 10,
+        "detector_units": 512,
+        "detector_epochs": 15,
+        "detector_batch": 64,
+        "detector_rate": 1e-3,
+    },
+}
+
+_ASKING = {
+    "smoke": {
+        "models": ("san-2-cnn",),
+        "position_models": ("smem-1",),
+        "choice_models": ("lstm-att",),
+        "scenes": 40,
+        "position_scenes": 40,
+        "choice_scenes": 30,
+        "held_out": 20,
+        "filters": 4,
+        "names": 64,
+        "named_epochs": 1,
+        "units": 16,
+        "attention_units": 16,
+        "epochs": 1,
+        "blind_epochs": 1,
+        "position_epochs": 1,
+        "choice_epochs": 1,
+    },
+    "quick": {},
+    "paper": {},
+}
+
+_ACTIONS = {
+    "smoke": {
+        "models": ("regression", "average", "attention-0", "attention-10"),
+        "frames": 4,
+        "examples": 128,
+        "held_out": 32,
+        "filters": 2,
+        "stills": 128,
+        "still_epochs": 1,
+        "units": 8,
+        "layers": 1,
+        "epochs": 1,
+        "batch_size": 32,
+    },
+    "quick": {},
+    # The paper's sizes for UCF-11. Its GoogLeNet is not among the networks
+    # whose weights Keras publishes.
+    "paper": {
+        "dataset": "ucf11",
+        "side": 224,
+        "frames": 30,
+        "examples": 0,
+        "held_out": 0,
+        "encoder": "vgg19",
+        "units": 512,
+        "dropout": 0.5,
+        "weight_decay": 1e-5,
+        "sharpness": 1.0,
+        "epochs": 15,
+        "batch_size": 128,
+        "learning_rate": 1e-4,
+    },
+}
+
+_SEGMENTATION = {
+    "smoke": {
+        "models": ("2-scales-max-extra", "2-scales-att-extra"),
+        "examples": 64,
+        "held_out": 32,
+        "filters": 4,
+        "units": 4,
+        "epochs": 1,
+    },
+    "quick": {},
+    # Without weights of ImageNet; the paper's network and 321 pixels a side
+    # are the settings that begin with `voc`.
+    "paper": {
+        "dataset": "camvid",
+        "models": (),
+        "height": 180,
+        "width": 240,
+        "filters": 32,
+        "halvings": 3,
+        "rates": (1, 2, 4),
+        "units": 64,
+        "epochs": 60,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
+        "warmup_steps": 100,
+    },
+}
+
 _SCHEMAS = {
     "00": Motivation,
     "01": EncoderDecoder,
@@ -764,6 +1079,10 @@ _SCHEMAS = {
     "07": Draw,
     "08": Handwriting,
     "09": SpatialTransformers,
+    "11": QuestionAnswering,
+    "12": Actions,
+    "14": Segmentation,
+    "15": SemanticAttention,
     "16": Settings,
 }
 
@@ -795,6 +1114,10 @@ _PROFILES = {
     "07": _DRAWING,
     "08": _PENS,
     "09": _TRANSFORMERS,
+    "11": _ASKING,
+    "12": _ACTIONS,
+    "14": _SEGMENTATION,
+    "15": _SEMANTIC,
     "16": {profile: {} for profile in NAMES},
 }
 
@@ -803,6 +1126,48 @@ _VGG19 = {"encoder": "vgg19", "side": 224, "grid": 14}
 
 # What else is learned to see what the parts of soft attention are good for.
 _ABLATED = {"models": ("nic", "soft", "soft-no-penalty", "soft-no-gate")}
+
+# The variants of semantic attention, a job of their own.
+_VARIANTS = {
+    "models": (
+        "input",
+        "output",
+        "both",
+        "both-uniform",
+        "both-no-penalty",
+        "both-true",
+    ),
+}
+
+# No encoder but their own has been trained on photographs of rooms or COCO.
+_OF_REAL_IMAGES = {
+    "encoder": "joint",
+    "filters": 32,
+    "units": 256,
+    "attention_units": 256,
+    "learning_rate": 1e-3,
+    "warmup_steps": 300,
+}
+
+
+# The paper's three merges, at a number of scales.
+def _merges(count, extra=""):
+    return tuple(f"{count}-scales-{m}{extra}" for m in ("max", "avg", "att"))
+
+
+# The paper's network on VOC's photographs, reduced to 240 pixels a side.
+_VOC = {
+    "dataset": "pascal_voc",
+    "network": "vgg16",
+    "height": 240,
+    "width": 240,
+    "units": 512,
+    "epochs": 40,
+    "batch_size": 10,
+    "learning_rate": 1e-4,
+}
+
+_THIRD_SCALE = ("2-scales-att-extra", *_merges(3, "-extra"))
 
 # Settings split a profile into jobs of their own: what each changes. None is
 # the profile itself, where it is a job beside its settings.
@@ -852,6 +1217,7 @@ _SETTINGS = {
             "catch_epochs": 400,
         },
     },
+    ("15", "paper"): {None: {}, "ablations": _VARIANTS, "vgg19": _VGG19},
     ("09", "paper"): {
         **{name: {"models": models} for name, models in _WARPED.items()},
         "colocalisation": {
@@ -860,6 +1226,111 @@ _SETTINGS = {
             "parameters": 100_000,
             "filters": 16,
             "learning_rate": 2e-3,
+        },
+    },
+    ("11", "paper"): {
+        # The paper's position tests, rebuilt, with more scenes than `quick`.
+        "positions": {
+            "models": (),
+            "scenes": 0,
+            "choice_scenes": 0,
+            "position_scenes": 6000,
+            "position_epochs": 10,
+            "held_out": 1000,
+        },
+        "scenes": {
+            "models": (
+                "question",
+                "ibowimg",
+                "lstm-q-i",
+                "lstm-att",
+                "smem-1",
+                "smem-2",
+                "san-1",
+                "san-2",
+                "san-1-cnn",
+                "san-2-cnn",
+            ),
+            "scenes": 20_000,
+            "held_out": 1000,
+            "position_scenes": 0,
+            "choice_scenes": 5000,
+            "choice_epochs": 8,
+            "epochs": 8,
+            "units": 128,
+            "attention_units": 128,
+        },
+        "easy-vqa": {
+            **_OF_REAL_IMAGES,
+            "dataset": "easy_vqa",
+            "models": ("question", "ibowimg", "lstm-q-i", "san-1", "san-2"),
+            "side": 64,
+            "grid": 8,
+            "epochs": 6,
+            "blind_epochs": 3,
+        },
+        "daquar-all": {
+            **_OF_REAL_IMAGES,
+            "dataset": "daquar",
+            "models": (
+                "question",
+                "ibowimg",
+                "lstm-q-i",
+                "smem-1",
+                "smem-2",
+                "san-1",
+                "san-2",
+                "san-1-cnn",
+                "san-2-cnn",
+            ),
+            "side": 112,
+            "min_count": 2,
+            "dropout": 0.5,
+            "epochs": 20,
+            "blind_epochs": 20,
+        },
+        "visual7w": {
+            **_OF_REAL_IMAGES,
+            "dataset": "visual7w",
+            "models": (),
+            "choice_models": ("lstm-q-i", "lstm-att"),
+            "side": 112,
+            "units": 512,
+            "min_count": 5,
+            "dropout": 0.5,
+            "choice_epochs": 20,
+        },
+        "vqa-v2": {
+            **_OF_REAL_IMAGES,
+            "dataset": "vqa_v2",
+            "models": ("question", "ibowimg", "smem-2", "san-1", "san-2"),
+            "side": 112,
+            "units": 512,
+            "attention_units": 512,
+            "min_count": 5,
+            "dropout": 0.5,
+            "epochs": 15,
+            "blind_epochs": 15,
+        },
+    },
+    ("12", "paper"): {
+        "ucf11": {},
+        "hmdb51": {"dataset": "hmdb51", "units": 1024},
+    },
+    ("14", "quick"): {None: {}, "3-scales": {"models": _THIRD_SCALE}},
+    ("14", "paper"): {
+        # A job finds in the cache what another one has trained.
+        "2-scales-extra": {"models": ("baseline", *_merges(2, "-extra"))},
+        "2-scales": {"models": (*_merges(2), *_merges(2, "-extra"))},
+        "3-scales-extra": {"models": _THIRD_SCALE},
+        "3-scales": {"models": (*_merges(2)[1:], *_merges(3))},
+        **{
+            f"voc-{kind}": {**_VOC, "models": (kind,)}
+            for kind in (
+                "baseline",
+                *_merges(2, "-extra"),
+                *_merges(3, "-extra"),
+            )
         },
     },
     ("07", "paper"): {
@@ -887,7 +1358,14 @@ _SETTINGS = {
 }
 
 # How many seeds a (notebook, profile, setting) gets unless SEEDS says more.
-_SEEDS = {("06", "paper", "g6"): 3}
+_SEEDS = {
+    ("06", "paper", "g6"): 3,
+    **{
+        ("14", "paper", f"{count}-scales{extra}"): 3
+        for count in (2, 3)
+        for extra in ("", "-extra")
+    },
+}
 
 _TIMEOUT_S = {"smoke": 900, "quick": 1800, "paper": 6 * 3600}
 
@@ -960,8 +1438,9 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
 
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
-        `Captions`, `RecurrentGlimpses`, `Draw`, `Handwriting`,
-        `SpatialTransformers` or, without fields of its own, `Settings`.
+        `Captions`, `SemanticAttention`, `RecurrentGlimpses`, `Draw`,
+        `Handwriting`, `SpatialTransformers`, `QuestionAnswering`, `Actions`,
+        `Segmentation` or, without fields of its own, `Settings`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a

@@ -157,6 +157,25 @@ def stacked_attention(batch=64, places=196, width=256, units=256, hops=2):
     return Pair(call, other, inputs, operations)
 
 
+def hops_projected_once(batch=64, places=196, width=256, units=256, hops=2):
+    """Places projected once for all hops, and the same before every hop."""
+    shapes = (batch, width), (batch, places, width)
+    call, weights = _pure(layers.StackedAttention(units, hops), *shapes)
+    one, _ = _pure(layers.StackedAttention(units, 1), *shapes)
+
+    def other(question, annotations, w_i, b_i, *each):
+        for hop in range(hops):
+            of_hop = each[4 * hop : 4 * hop + 4]
+            question = one(question, annotations, w_i, b_i, *of_hop)
+        return question
+
+    operations = products(batch, places, width, width + hops * units)
+    operations += hops * batch * additive(1, places, units)
+    operations += hops * batch * places * (5 + 2 * width)
+    inputs = normal(*shapes[0]), normal(*shapes[1]), *weights
+    return Pair(call, other, inputs, operations)
+
+
 def word_region_attention(batch=32, words=12, places=196, width=128):
     """WordRegionAttention, and one example after another."""
     shapes = (batch, words, width), (batch, places, width)
@@ -358,6 +377,7 @@ PAIRS = [
     soft_attention,
     hard_attention,
     stacked_attention,
+    hops_projected_once,
     word_region_attention,
     scale_attention,
     input_attention,

@@ -1,7 +1,9 @@
 """Time the models against their peers: `make bench`.
 
-Operations and layers are timed beside their obvious alternatives, too, and a
-search of many sentences beside one after the other. Prints a table and writes
+Operations and layers are timed beside their obvious alternatives, too, a
+search of many sentences beside one after the other, training with a part of a
+model beside training without it, and a network of several scales beside one of
+a single scale. Prints a table and writes
 `reports/benchmarks/<backend>.json`. Choose the backend with KERAS_BACKEND (or
 `make bench BACKEND=jax`), cases by name.
 """
@@ -13,6 +15,8 @@ import sys
 import time
 
 import keras
+import prices
+import scales
 import searches
 from cases import CASES
 from comparison import compare
@@ -23,15 +27,18 @@ import attnlib
 from attnlib import paths
 
 SEARCHES = {"beam_search": searches.compare}
+PRICES = {"semantic": prices.compare}
+SCALES = {"scales": scales.compare}
 
 
 def main(arguments=None) -> int:
     """Run the benchmarks that the command line names."""
+    known = [*CASES, *SEARCHES, *PRICES, *SCALES, *PAIRS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "case",
         nargs="*",
-        help=f"any of {', '.join([*CASES, *SEARCHES, *PAIRS])}; default: all",
+        help=f"any of {', '.join(known)}; default: all",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
@@ -46,12 +53,12 @@ def main(arguments=None) -> int:
         help="time by processor time: on one core of a busy machine",
     )
     options = parser.parse_args(arguments)
-    unknown = sorted(set(options.case) - {*CASES, *SEARCHES, *PAIRS})
+    unknown = sorted(set(options.case) - set(known))
     if unknown:
         parser.error(f"unknown case {', '.join(unknown)}: see --help")
     clock = time.process_time if options.cpu_time else time.perf_counter
     print(f"{attnlib.backend()} on {attnlib.device()}", flush=True)
-    wanted = options.case or [*CASES, *SEARCHES, *PAIRS]
+    wanted = options.case or known
     rows = []
     for name in filter(CASES.__contains__, wanted):
         # Small models need more updates for a round to be long enough.
@@ -64,6 +71,16 @@ def main(arguments=None) -> int:
         row = SEARCHES[name](options.rounds, clock)
         searched.append(row)
         _show_search(row)
+    priced = []
+    for name in filter(PRICES.__contains__, wanted):
+        row = PRICES[name](options.rounds, clock)
+        priced.append(row)
+        _show_price(row)
+    scaled = []
+    for name in filter(SCALES.__contains__, wanted):
+        row = SCALES[name](options.rounds, clock)
+        scaled.append(row)
+        _show_scales(row)
     comparisons = []
     for name in filter(PAIRS.__contains__, wanted):
         title, other, build = PAIRS[name]
@@ -86,6 +103,8 @@ def main(arguments=None) -> int:
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "results": rows,
         "searches": searched,
+        "prices": priced,
+        "scales": scaled,
         "comparisons": comparisons,
     }
     target = paths.reports_dir() / "benchmarks" / f"{attnlib.backend()}.json"
@@ -122,6 +141,27 @@ def _show_search(row):
         f"{ratio['greatest']:.2f})",
         flush=True,
     )
+
+
+def _show_price(row):
+    ratio = row["ratio"]
+    print(
+        f"\n{row['name']}\n"
+        f"  {1e3 * row['with_s']:.0f} ms, {ratio['median']:.2f} times as long "
+        f"as without ({ratio['least']:.2f} to {ratio['greatest']:.2f})",
+        flush=True,
+    )
+
+
+def _show_scales(row):
+    print(f"\n{row['name']}\n  one: {1e3 * row['seconds'][1]:.1f} ms")
+    for count, ratio in row["ratios"].items():
+        print(
+            f"  {count}: {ratio['median']:.2f} times that "
+            f"({ratio['least']:.2f} to {ratio['greatest']:.2f}); "
+            f"{row['pixels'][count]:.2f} times the pixels",
+            flush=True,
+        )
 
 
 def _show_comparison(row):

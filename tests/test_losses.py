@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from numerics import check_gradients, dtype_of, gradients, jit, to_numpy
 
 from attnlib.losses import (
+    attribute_penalty,
     doubly_stochastic_penalty,
     kl_standard_normal,
     reinforce_loss,
@@ -248,6 +249,82 @@ def test_kl_reports_bad_input():
         kl_standard_normal(np.float32(1), np.float32(1))
 
 
+# Attention to attributes
+
+
+def mixed_norms(weights, mask=None, p=2.0, q=0.5):
+    """||w||_{1,p} + ||w^T||_{q,1}, in float64."""
+    weights = np.array(weights, "float64")
+    if mask is not None:
+        weights = weights * mask[:, :, None]
+    over_time = (weights.sum(1) ** p).sum(1) ** (1 / p)
+    return over_time + ((weights**q).sum(2) ** (1 / q)).sum(1)
+
+
+@pytest.mark.parametrize(("p", "q"), [(2, 0.5), (1.5, 0.9), (40.0, 0.2)])
+@pytest.mark.parametrize("lengths", [None, [4, 0, 2]])
+def test_attribute_penalty_equals_reference(p, q, lengths):
+    weights = attention(3, 4, 5)
+    mask = None if lengths is None else mask_of(lengths, 4)
+    found = to_numpy(attribute_penalty(weights, mask, p, q))
+    np.testing.assert_allclose(
+        found, mixed_norms(weights, mask, p, q), rtol=1e-4
+    )
+
+
+def test_attribute_penalty_of_sharp_and_even_weights():
+    sharp, even = np.eye(4)[None], np.full((1, 4, 4), 0.25)
+    for weights, wanted in ((sharp, 2 + 4), (even, 2 + 4 * 4)):
+        found = to_numpy(attribute_penalty(weights.astype("float32")))
+        np.testing.assert_allclose(found, [wanted], rtol=1e-6)
+
+
+def test_attribute_penalty_gradients():
+    check_gradients(attribute_penalty, mixed_norms, [attention(2, 3, 4)])
+    mask = mask_of([3, 1], 3)
+    check_gradients(
+        lambda w: attribute_penalty(w, mask, 3.0, 0.7),
+        lambda w: mixed_norms(w, mask, 3.0, 0.7),
+        [attention(2, 3, 4)],
+    )
+
+
+def test_attribute_penalty_has_a_finite_gradient_at_zero():
+    weights = attention(2, 3, 4)
+    weights[0, :, 2:] = 0  # Attributes that a mask forbids.
+    weights[1] = 0  # An image without any.
+    (found,) = gradients(attribute_penalty, weights)
+    assert np.isfinite(found).all()
+    assert found[0, :, :2].all() and not found[1].any()
+    tiny = np.full((1, 2, 3), 1e-30, "float32")
+    assert np.isfinite(gradients(attribute_penalty, tiny)[0]).all()
+
+
+def test_attribute_penalty_ignores_what_padding_holds():
+    weights, mask = attention(1, 3, 4), mask_of([2], 3)
+    clean = to_numpy(attribute_penalty(weights, mask))
+    weights[0, 2] = np.nan
+    np.testing.assert_array_equal(
+        to_numpy(attribute_penalty(weights, mask)), clean
+    )
+    (found,) = gradients(lambda w: attribute_penalty(w, mask), weights)
+    assert np.isfinite(found).all() and not found[0, 2].any()
+
+
+def test_attribute_penalty_reports_bad_input():
+    good = attention(2, 3, 4)
+    for p in (1, 0.5, np.inf, np.nan, "2", True):
+        with pytest.raises(ValueError, match="p to be a number above 1"):
+            attribute_penalty(good, p=p)
+    for q in (0, 1, -0.5, np.nan, None):
+        with pytest.raises(ValueError, match=r"q to be a number in \(0, 1\)"):
+            attribute_penalty(good, q=q)
+    with pytest.raises(ValueError, match="weights.*rank 3"):
+        attribute_penalty(good[0])
+    with pytest.raises(ValueError, match="numbers of steps.*mask: 4"):
+        attribute_penalty(good, np.ones((2, 4), bool))
+
+
 # All of them
 
 
@@ -259,6 +336,7 @@ def test_outputs_have_the_dtype_of_the_first_tensor(dtype):
     other = np.array(attention(2, 3), "float64")
     for found in (
         doubly_stochastic_penalty(weights),
+        attribute_penalty(weights),
         reinforce_loss(steps, other[:, 0], other),
         kl_standard_normal(steps, other),
     ):
@@ -271,6 +349,7 @@ def test_losses_compile_with_and_without_rows():
         steps = weights[..., 0]
         return (
             doubly_stochastic_penalty(weights, mask)
+            + attribute_penalty(weights, mask)
             + reinforce_loss(steps, reward, steps, mask)
             + kl_standard_normal(steps, steps)
         )

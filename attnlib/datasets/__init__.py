@@ -129,7 +129,8 @@ def info(name) -> dict:
         "sha256": {file.name: file.sha256 for file in dataset.files},
         "md5": {file.name: file.md5 for file in dataset.files},
         "files": files,
-        "present": all(file["present"] for file in files),
+        "present": all(file["present"] for file in files)
+        and not store.missing_folders(dataset),
     }
 
 
@@ -140,7 +141,8 @@ def fetch(name) -> list[Path]:
         name: One of `available()`.
 
     Returns:
-        Paths of the checked files; empty for an embedded data set.
+        Paths of the checked files, or of the folders of a data set that has
+        no checksums; empty for an embedded data set.
 
     Raises:
         ValueError: Unknown data set.
@@ -148,6 +150,9 @@ def fetch(name) -> list[Path]:
         DatasetCorrupt: A file is not the published one.
     """
     dataset = registry.get(name)
+    if dataset.folders:
+        folder = store.user_folder(dataset)
+        return [folder / one for one in dataset.folders]
     return [store.locate(dataset, file.name) for file in dataset.files]
 
 
@@ -190,11 +195,13 @@ def digest(name, **options) -> str:
     Returns:
         16 hexadecimal digits: of the published checksums when the set
         consists of files (which are read only where none is published), of
-        the content when it is embedded. Options given with their default
-        value change nothing.
+        the names and sizes of what is in its folders when it has no
+        checksums, of the content when it is embedded. Options given with
+        their default value change nothing.
 
     Raises:
         ValueError: Unknown data set or option.
+        DatasetUnavailable: A set without checksums is not there.
     """
     dataset = registry.get(name)
     _check_options(dataset, options)
@@ -211,8 +218,20 @@ def digest(name, **options) -> str:
         sums = sorted(
             (file.name, store.checksum(dataset, file)) for file in dataset.files
         )
+        if dataset.folders:
+            sums = _listing(store.user_folder(dataset), dataset.folders)
         state.update(repr((sums, sorted(changed.items()))).encode())
     return state.hexdigest()[:16]
+
+
+def _listing(folder, names):
+    """Return the names and sizes of all files in some folders."""
+    return sorted(
+        (path.relative_to(folder).as_posix(), path.stat().st_size)
+        for name in names
+        for path in (folder / name).rglob("*")
+        if path.is_file()
+    )
 
 
 def _update(state, value):

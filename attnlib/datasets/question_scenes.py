@@ -1,9 +1,9 @@
 """Questions about generated scenes, with the boxes that answer them.
 
 Embedded: digits, squares and cats on dimmed pieces of photographs, as in
-`digit_scenes`. What every question is about is known, hop by hop: `what colour
-is the digit left of the seven` needs the seven first and then what is beside
-it. Whether attention goes there is measured, not admired.
+`digit_scenes`. What every question is about is known, hop by hop: `which digit
+is left of the seven` needs the seven first and then what is beside it. Whether
+attention goes there is measured, not admired.
 
 Tasks:
 
@@ -244,9 +244,10 @@ def _two_hops(random, scene, label, colour, quarter, pointing):
             named = f"{COLOURS[colour[first]]} digit"
         text = f"which digit is {relation} the {named}"
         answer = DIGITS[label[second]]
-        if by_digit and not pointing:
-            # Who names a digit asks for a colour and the other way round: no
-            # question excludes an answer.
+        if not (by_digit or pointing):
+            # Who names a colour asks for a colour, who names a digit for a
+            # digit: what the first hop sees is no answer, which a question
+            # says by itself, and that leaves five colours or nine digits.
             text = f"what colour is the digit {relation} the {named}"
             answer = COLOURS[colour[second]]
         asked.append((text, answer, "relation", scene, 2, (first, second)))

@@ -12,19 +12,27 @@ from collections.abc import Callable
 
 _MODULES = (
     "binarized_mnist",
+    "camvid",
+    "cub_200",
     "daquar",
     "digit_scenes",
     "digits28",
     "easy_vqa",
     "flickr8k",
+    "flowers17",
     "hershey",
+    "hmdb51",
     "iam_ondb",
     "mnist",
+    "moving_digits",
     "multi30k",
     "number_words",
+    "pascal_voc",
     "question_scenes",
     "reversal",
+    "scale_scenes",
     "two_part_glyphs",
+    "ucf11",
     "visual7w",
     "vqa_v2",
 )
@@ -73,6 +81,8 @@ class DataSet:
         splits: The disjoint parts of the data set.
         unions: Further split names, each a union of `splits`.
         files: The files it consists of; none when it is embedded.
+        folders: Folders that the user unpacks in `$ATTNLIB_DATA/<name>/`, of
+            data sets for which the publisher gives no checksums.
     """
 
     name: str
@@ -84,11 +94,12 @@ class DataSet:
     splits: tuple[str, ...] = ("train", "validation", "test")
     unions: tuple[str, ...] = ()
     files: tuple[RemoteFile, ...] = ()
+    folders: tuple[str, ...] = ()
 
     @property
     def embedded(self) -> bool:
         """Whether it comes with attnlib's dependencies, always offline."""
-        return not self.files
+        return not self.files and not self.folders
 
     @property
     def size(self) -> int:

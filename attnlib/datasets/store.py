@@ -160,6 +160,36 @@ def locate(dataset: DataSet, name: str) -> Path:
         return _cached(dataset, file) or _download(dataset, file)
 
 
+def missing_folders(dataset: DataSet) -> list[str]:
+    """Return which of a data set's folders the user does not have."""
+    user = paths.data_dir()
+    return [
+        name
+        for name in dataset.folders
+        if user is None or not (user / dataset.name / name).is_dir()
+    ]
+
+
+def user_folder(dataset: DataSet) -> Path:
+    """Return the folder with the folders of a data set that has no files.
+
+    Raises:
+        DatasetUnavailable: One of them is not there.
+    """
+    missing = missing_folders(dataset)
+    user = paths.data_dir()
+    if missing or user is None:
+        where = "ATTNLIB_DATA" if user is None else str(user)
+        raise DatasetUnavailable(
+            f"data set {dataset.name!r} (licence: {dataset.licence}) has no "
+            f"checksums and is not for download: {' and '.join(missing)} "
+            f"not found in {where}. See {dataset.homepage}, unpack into a "
+            f"folder {dataset.name!r} and set ATTNLIB_DATA to the folder "
+            "above it"
+        )
+    return user / dataset.name
+
+
 @contextlib.contextmanager
 def _locked(dataset: DataSet):
     """Hold the data set's lock, so that one process downloads at a time."""

@@ -7,6 +7,7 @@ model, so figures can be drawn in widgets, tests and reports alike.
 
 from attnlib.figures.animation import animation, glimpse_animation
 from attnlib.figures.attention import attention_heatmap, attention_heatmaps
+from attnlib.figures.attributes import attribute_bars, word_bars
 from attnlib.figures.captions import (
     captioned_images,
     ranked_captions,
@@ -63,12 +64,23 @@ from attnlib.figures.scoreboard import (
     result_times,
     verdict_bars,
 )
+from attnlib.figures.segmentation import (
+    scale_view,
+    scale_weights,
+    segmentations,
+    size_scatter,
+)
 from attnlib.figures.style import COLORS, new_figure, styled, use_style
 from attnlib.figures.tables import claims_table, reasons_table
 from attnlib.figures.transformers import (
     located_boxes,
     transformer_triplets,
     transformer_view,
+)
+from attnlib.figures.videos import (
+    attention_animation,
+    attention_moment,
+    attention_strip,
 )
 
 
@@ -89,8 +101,12 @@ __all__ = [
     "animation",
     "answered_question",
     "answers_to_choose",
+    "attention_animation",
     "attention_heatmap",
     "attention_heatmaps",
+    "attention_moment",
+    "attention_strip",
+    "attribute_bars",
     "bar_chart",
     "boxes_to_choose",
     "captioned_images",
@@ -128,10 +144,14 @@ __all__ = [
     "ranked_captions",
     "reasons_table",
     "result_times",
+    "scale_view",
+    "scale_weights",
     "scatter_locations",
+    "segmentations",
     "sensor_view",
     "set_alt",
     "show",
+    "size_scatter",
     "step_bars",
     "strokes_svg",
     "styled",
@@ -142,6 +162,7 @@ __all__ = [
     "use_style",
     "verdict_bars",
     "window_map",
+    "word_bars",
     "word_explorer",
     "word_maps",
     "words_over_regions",

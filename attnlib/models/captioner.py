@@ -26,6 +26,8 @@ class Captioner(RecurrentDecoder):
 
     # Ranks that features may have.
     feature_ranks = (3, 4)
+    # Whether words are read out by their own embeddings.
+    tied = False
 
     def __init__(self, target_size, embedding_size, units, encoder, **kwargs):
         super().__init__(target_size, embedding_size, **kwargs)
@@ -41,7 +43,10 @@ class Captioner(RecurrentDecoder):
         )
         self.dropout = keras.layers.Dropout(self.dropout_rate)
         self.decoder = LSTMKernels(self.units, name="decoder")
-        self.output_layer = keras.layers.Dense(self.target_size, name="output")
+        if not self.tied:
+            self.output_layer = keras.layers.Dense(
+                self.target_size, name="output"
+            )
 
     def _build_reader(self, inputs_shape):
         """Build encoder, embedding and LSTM; return the features' (L, D).

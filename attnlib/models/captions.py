@@ -237,7 +237,7 @@ def build_encoder(side, grid, filters):
     return keras.Sequential(layers, name="encoder")
 
 
-def _encoder(settings, side):
+def make_encoder(settings, side):
     """Return the encoder that a profile names, for images of a side."""
     checks.one_of("encoder", settings.encoder, tuple(ENCODERS))
     if settings.encoder == "joint":
@@ -261,7 +261,7 @@ def build(settings, task, kind, steps, trained=None):
         trained: An encoder whose weights the model's own takes and keeps, or
             None for one that learns.
     """
-    encoder = _encoder(settings, task.side)
+    encoder = make_encoder(settings, task.side)
     if trained is not None:
         encoder.set_weights(trained.get_weights())
         # Batch normalisation then keeps its averages, too.

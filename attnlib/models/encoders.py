@@ -1,4 +1,4 @@
-"""Encoders that were trained on something else: VGG-19, frozen."""
+"""Encoders that were trained on something else: VGG-19, VGG-16."""
 
 from pathlib import Path
 
@@ -9,33 +9,45 @@ from attnlib.datasets import store
 from attnlib.datasets.registry import DataSet, RemoteFile
 from attnlib.ops import checks
 
+# Convolutions of each block, and their width.
+_VGG16 = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+
 # Image over annotations: four poolings come before conv5_4.
 VGG19_STRIDE = 16
 
-_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
-_URL = "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
-# No data set that could be loaded, but found and checked like one.
-_WEIGHTS = DataSet(
-    name="vgg19",
-    description="VGG-19 without its dense layers, trained on ImageNet",
-    licence="CC BY 4.0",
-    citation=(
-        "K. Simonyan, A. Zisserman: Very Deep Convolutional Networks for "
-        "Large-Scale Image Recognition. ICLR 2015, arXiv:1409.1556"
-    ),
-    homepage="https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
-    read=dict,
-    files=(
-        # Keras gives no SHA-256.
-        RemoteFile(
-            _FILE,
-            (_URL + _FILE,),
-            sha256="",
-            size=80134624,
-            md5="253f8cb515780f3b799900260a226db6",
+_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
+
+
+def _published(depth, size, md5):
+    """Describe weights of ImageNet: found and checked like a data set."""
+    name = f"vgg{depth}"
+    file = f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    return DataSet(
+        name=name,
+        description=f"VGG-{depth} without its dense layers, of ImageNet",
+        licence="CC BY 4.0",
+        citation=(
+            "K. Simonyan, A. Zisserman: Very Deep Convolutional Networks for "
+            "Large-Scale Image Recognition. ICLR 2015, arXiv:1409.1556"
         ),
-    ),
-)
+        homepage="https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
+        read=dict,
+        # Keras gives no SHA-256.
+        files=(RemoteFile(file, (f"{_URL}{name}/{file}",), "", size, md5),),
+    )
+
+
+_WEIGHTS = {
+    16: _published(16, 58889256, "6d6bbae143d832006294945121d1f1fc"),
+    19: _published(19, 80134624, "253f8cb515780f3b799900260a226db6"),
+}
+# What to do without the weights.
+_INSTEAD = {
+    16: "network that learns from nothing: network='small', a setting that "
+    "does not begin with 'voc'",
+    19: "encoder that is trained with the rest: encoder='joint', the profile "
+    "without the setting 'vgg19'",
+}
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
@@ -101,7 +113,7 @@ def vgg19(side=224, weights="imagenet") -> keras.Model:
         )
     whole = keras.applications.VGG19(
         include_top=False,
-        weights=_weights_file(weights),
+        weights=_weights_file(weights, 19),
         input_shape=(side, side, 3),
     )
     features = keras.Model(
@@ -115,7 +127,7 @@ def vgg19(side=224, weights="imagenet") -> keras.Model:
     return encoder
 
 
-def _weights_file(weights):
+def _weights_file(weights, depth):
     """Return the path of the weights, None for random ones."""
     if weights is None:
         return None
@@ -126,14 +138,88 @@ def _weights_file(weights):
                 f"file. Received: {str(weights)!r}, which is no file"
             )
         return str(weights)
+    published = _WEIGHTS[depth]
+    (file,) = published.files
     try:
-        return str(store.locate(_WEIGHTS, _FILE))
+        return str(store.locate(published, file.name))
     except store.DatasetUnavailable as error:
-        looked = store.cache_folder(_WEIGHTS)
+        looked = store.cache_folder(published)
+        size = round(file.size / 1e6)
         raise OSError(
-            f"expected the weights of VGG-19 (80 MB) in {looked} or in the "
-            "folder 'vgg19' of ATTNLIB_DATA. Received: no such file, and none "
-            f"could be downloaded. Put {_URL}{_FILE} there, or use the "
-            "encoder that is trained with the rest: encoder='joint', the "
-            "profile without the setting 'vgg19'"
+            f"expected the weights of VGG-{depth} ({size} MB) in {looked} or "
+            f"in the folder '{published.name}' of ATTNLIB_DATA. Received: no "
+            "such file, and none could be downloaded. Put "
+            f"{file.urls[0]} there, or use the {_INSTEAD[depth]}"
         ) from error
+
+
+def large_fov(weights="imagenet", units=1024) -> keras.Model:
+    """Return VGG-16 as DeepLab-LargeFOV has it: 8 pixels from cell to cell.
+
+    1. VGG-16's convolutions 1_1 to 4_3; poolings 4 and 5 keep the grid
+    2. conv 5_1 to 5_3 with taps 2 apart
+    3. fc6: 3x3 to `units`, taps 12 apart, ReLU, dropout 0.5
+    4. fc7: 1x1 to `units`, ReLU, dropout 0.5
+
+    Args:
+        weights: Of VGG-16 for the convolutions, as of `vgg19` (folder
+            `vgg16`); fc6 and fc7 are new either way.
+        units: Width of fc6 and fc7.
+
+    Returns:
+        A Keras model from images (B, H, W, 3), RGB in [0, 1], to features (B,
+        H / 8, W / 8, units), sizes rounded up. All of it trains.
+
+    Raises:
+        ValueError: There is no such file.
+        OSError: The weights of ImageNet are not on this machine and cannot be
+            downloaded.
+
+    Reference:
+        Chen et al. 2015, arXiv:1412.7062, section 3.1, and 2016,
+        arXiv:1511.03339, section 4.
+    """
+    layers = [keras.Input((None, None, 3)), CaffeColours()]
+    for block, (count, width) in enumerate(_VGG16, start=1):
+        for n in range(1, count + 1):
+            layers.append(
+                _convolution(
+                    width,
+                    3,
+                    2 if block == len(_VGG16) else 1,
+                    f"block{block}_conv{n}",
+                )
+            )
+        stride = 2 if block < 4 else 1
+        layers.append(
+            keras.layers.MaxPooling2D(
+                3, stride, padding="same", data_format="channels_last"
+            )
+        )
+    for name, size, rate in (("fc6", 3, 12), ("fc7", 1, 1)):
+        layers.append(_convolution(units, size, rate, name))
+        layers.append(keras.layers.Dropout(0.5))
+    network = keras.Sequential(layers, name="network")
+    if (file := _weights_file(weights, 16)) is not None:
+        whole = keras.applications.VGG16(
+            include_top=False, weights=file, input_shape=(32, 32, 3)
+        )
+        for block, (count, _) in enumerate(_VGG16, start=1):
+            for n in range(1, count + 1):
+                name = f"block{block}_conv{n}"
+                trained = whole.get_layer(name).get_weights()
+                network.get_layer(name).set_weights(trained)
+    return network
+
+
+def _convolution(width, size, rate, name):
+    return keras.layers.Conv2D(
+        width,
+        size,
+        dilation_rate=rate,
+        padding="same",
+        activation="relu",
+        kernel_initializer="he_normal",
+        data_format="channels_last",
+        name=name,
+    )

@@ -227,8 +227,9 @@ class RecurrentDecoder(keras.Model):
 
     - `encode(source, training)` returns the first state and the memory.
     - `advance(state, projected, memory)` returns a tuple that starts with the
-      next state, the context, and the attention weights; one more argument
-      is the step's noise, in models that have some.
+      next state, the context, and the attention weights; `projected` is what
+      `project` returns; one more argument is the step's noise, in models that
+      have some.
     - `blank(memory)` returns zeros like what `advance` returns after the
       state.
     - `read_out(states, contexts, embedded, training)` returns logits.
@@ -310,6 +311,13 @@ class RecurrentDecoder(keras.Model):
         """
         return self._embed(self.target_embedding, words, training)
 
+    def project(self, embedded):
+        """Return what `advance` reads of embedded words, shape (..., K).
+
+        It is computed for all words at once, before the loop.
+        """
+        return self.decoder.project(embedded)
+
     def step(self, state, words, memory):
         """Take one step of a search.
 
@@ -322,7 +330,7 @@ class RecurrentDecoder(keras.Model):
             `(state, logits, weights)`: the next state, (B, V) and (B, L).
         """
         embedded = self.embed_target(words)
-        outputs = self.advance(state, self.decoder.project(embedded), memory)
+        outputs = self.advance(state, self.project(embedded), memory)
         logits = self._logits(state, outputs, embedded)
         return outputs[0], logits, outputs[2]
 
@@ -370,10 +378,11 @@ class RecurrentDecoder(keras.Model):
     def _follow(self, first, memory, target, training, extra):
         """Feed the given words (teacher forcing)."""
         embedded = self.embed_target(target, training)
-        projected = self.decoder.project(embedded)
+        projected = self.project(embedded)
+        width = projected.shape[-1]
 
         def step(carry, here):
-            outputs = self._advance(carry[0], here, memory, extra is not None)
+            outputs = self._advance(carry[0], here, memory, width)
             return outputs, outputs
 
         return _scan(step, first, [projected, extra]), embedded
@@ -395,9 +404,10 @@ class RecurrentDecoder(keras.Model):
             embedded = self.embed_target(previous)
             embedded = embedded * ops.cast(here[:, 3 : 3 + size], dtype)
             # Noise stays float32.
-            projected = ops.cast(self.decoder.project(embedded), "float32")
+            projected = ops.cast(self.project(embedded), "float32")
             here = ops.concatenate([projected, here[:, 3 + size :]], axis=-1)
-            outputs = self._advance(carry[0], here, memory, extra is not None)
+            width = projected.shape[-1]
+            outputs = self._advance(carry[0], here, memory, width)
             logits = self._logits(carry[0], outputs, embedded)
             written = words.draw(logits + added, uniform)
             outputs = (*outputs, embedded, _integers(written)[:, None])
@@ -414,11 +424,10 @@ class RecurrentDecoder(keras.Model):
         outputs = _scan(step, first, parts)
         return outputs[:-2], outputs[-2]
 
-    def _advance(self, state, here, memory, noisy):
-        """Take one step from the gates' share and, behind it, noise."""
-        width = self.decoder.kernel.shape[-1]
+    def _advance(self, state, here, memory, width):
+        """Take one step from the word's share and, behind it, noise."""
         projected = ops.cast(here[:, :width], self.compute_dtype)
-        if not noisy:
+        if here.shape[-1] == width:
             return self.advance(state, projected, memory)
         return self.advance(state, projected, memory, here[:, width:])
 

@@ -38,6 +38,8 @@ for part in ("inputs", "op_pairs", "layer_pairs"):
     load(part)
 pairs = load("pairs")
 searches = load("searches")
+prices = load("prices")
+scales = load("scales")
 cases = load("cases", called="benchmark_cases")
 
 # Whatever sizes a pair has.
@@ -69,6 +71,15 @@ SEARCH = {
     "units": 6,
     "beam": 2,
     "longest": 4,
+}
+
+PRICE = {
+    "batch": 2,
+    "words": 3,
+    "size": 12,
+    "width": 4,
+    "units": 6,
+    "attributes": 2,
 }
 
 
@@ -164,6 +175,13 @@ def test_searching_at_once_and_one_by_one_agree():
     json.dumps(row)
 
 
+def test_scales_are_timed_beside_a_single_one():
+    row = scales.compare(1, steps=1, side=16, filters=2, batch=1, units=2)
+    assert row["pixels"] == {2: 1.25, 3: 1.8125}
+    assert list(row["seconds"]) == [1, 2, 3]
+    assert all(ratio["median"] > 0 for ratio in row["ratios"].values())
+
+
 def test_searches_that_differ_are_not_timed(monkeypatch):
     find = searches.Decoder.beam
 
@@ -174,6 +192,13 @@ def test_searches_that_differ_are_not_timed(monkeypatch):
     monkeypatch.setattr(searches.Decoder, "beam", other)
     with pytest.raises(ValueError, match="the same sentences"):
         searches.compare(1, **SEARCH)
+
+
+def test_the_price_of_attention_is_a_ratio_of_updates():
+    row = prices.compare(1, repeats=1, **PRICE)
+    assert row["with_s"] > 0 and row["without_s"] > 0
+    assert row["ratio"]["least"] <= row["ratio"]["greatest"]
+    json.dumps(row)
 
 
 def test_operations_of_a_captioner_are_those_of_its_kernels():

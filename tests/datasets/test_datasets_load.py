@@ -100,6 +100,7 @@ def test_digest_of_embedded_is_of_the_content():
         ("reversal", {"count": 50}, "4c714a3e6f9818ab"),
         ("binarized_mnist", {}, "b2706cfe23db5961"),
         ("mnist", {}, "f36a71c09fb0f024"),
+        ("moving_digits", {"count": 50}, "09815d0f78b64626"),
         ("multi30k", {}, "11715d26aeb0babb"),
     ],
 )

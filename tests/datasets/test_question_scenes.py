@@ -239,7 +239,9 @@ def chance_of(kind, question):
         return 1 / 2
     if kind == "place":
         return 1 / 4
-    return 1 / 6 if question.startswith("what colour") else 1 / 10
+    # A relation is asked of a digit that is named by what is asked for.
+    known = kind == "relation"
+    return 1 / ((6 if question.startswith("what colour") else 10) - known)
 
 
 def guessed(train, test, group):

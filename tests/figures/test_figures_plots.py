@@ -14,6 +14,7 @@ from attnlib.figures import glimpses, style
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.random((28, 28, 1)).astype("float32")
+SHARES = np.array([[0.9, 0.1], [0.5, 0.5], [0.0, 1.0]])
 PATH = np.array([[0.0, 0.0], [-0.5, 0.5], [0.9, -0.9]])
 GRID = RNG.uniform(-1, 1, (5, 6, 2))
 WEIGHTS = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]])
@@ -27,7 +28,42 @@ PEN = np.array(
     [[0, 0, 0], [4, 0, 0], [4, 5, 0], [8, 5, 0], [8, 2, 1], [12, 0, 1]], float
 )
 
+FILM = RNG.random((4, 12, 12, 3))
+LOOKS = RNG.dirichlet(np.ones(9), 4)
+ACTORS = np.array([[1, 2, 4, 5], [2, 2, 4, 5], [0, 0, 0, 0], [4, 2, 4, 5]])
+MASKS = np.array([[[0, 1], [2, 255]]] * 2)
+SCALE_WEIGHTS = np.full((2, 2, 2, 2), 0.5)
+
 DRAWINGS = {
+    "attention_strip": lambda: figures.attention_strip(FILM, LOOKS, ACTORS),
+    "attention_moment": lambda: figures.attention_moment(
+        FILM, LOOKS, 2, ACTORS, [[0.2, 0.8]] * 4, ["left", "right"], "t"
+    ),
+    "segmentations": lambda: figures.segmentations(
+        np.zeros((2, 2, 2, 3)), MASKS, {"found": MASKS % 3}, "abc", "t"
+    ),
+    "scale_weights": lambda: figures.scale_weights(
+        np.zeros((2, 2, 2, 3)), SCALE_WEIGHTS, (1, 0.5), "t"
+    ),
+    "scale_view": lambda: figures.scale_view(
+        np.zeros((2, 2)),
+        MASKS[0] % 3,
+        SCALE_WEIGHTS[0],
+        (1, 0.5),
+        "abc",
+        "t",
+        curve=([1, 2], {"a": [0, 1]}, "x", "y"),
+        at=1.5,
+    ),
+    "size_scatter": lambda: figures.size_scatter(
+        [8, 16, 32],
+        [0.1, 0.5, 0.6],
+        "size",
+        "weight",
+        "t",
+        centres=[8, 32],
+        means={"mean": [0.2, 0.6]},
+    ),
     "attention_heatmap": lambda: figures.attention_heatmap(
         WEIGHTS, SOURCE, TARGET
     ),
@@ -87,6 +123,12 @@ DRAWINGS = {
     ),
     "grouped_bars": lambda: figures.grouped_bars(
         {"m": {"red": 1.0, "two": -2.0}, "n": {"two": 3.0}}, "x (s)", "t"
+    ),
+    "attribute_bars": lambda: figures.attribute_bars(
+        ["a", "red", "$5"], ["red", "six"], SHARES, SHARES, "t", IMAGE
+    ),
+    "word_bars": lambda: figures.word_bars(
+        {"red": 90, "$5": 7, "a": 1}, "x", "t"
     ),
     "captioned_images": lambda: figures.captioned_images(
         [IMAGE] * 2, ["a red two", "a $5"], [["a red two"], ["a cat"]], "t"
@@ -320,6 +362,24 @@ NAN = np.array([[np.nan, 1.0]])
             "each image .1.. Received: 1 said and 0 true",
         ),
         (lambda: figures.captioned_images([], [], [], "t"), "empty"),
+        (
+            lambda: figures.attribute_bars([], ["a"], SHARES, None, "t"),
+            "1 to 14 words.* Received: 0 words, 1 attributes. Draw a part",
+        ),
+        (
+            lambda: figures.attribute_bars(["b"] * 3, [], SHARES, None, "t"),
+            "at least one attribute. Received: 3 words, 0 attributes",
+        ),
+        (
+            lambda: figures.attribute_bars(["b"], ["a"], None, None, "t"),
+            "alpha or beta",
+        ),
+        (
+            lambda: figures.attribute_bars(["b"], ["a"], None, SHARES, "t"),
+            "beta of 1 words and 1 attributes. Received: shape .3, 2.",
+        ),
+        (lambda: figures.word_bars({}, "x", "t"), "empty"),
+        (lambda: figures.word_bars({"a": np.nan}, "x", "t"), "finite"),
         (
             lambda: figures.ranked_captions(IMAGE, ["a"], [-1.0, -2.0], "t"),
             "each caption .1.. Received: 2",

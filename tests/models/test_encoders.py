@@ -113,7 +113,8 @@ def test_missing_weights_are_one_clear_error(monkeypatch, tmp_path):
 
 
 def test_weights_of_another_file_are_refused(monkeypatch, tmp_path):
-    path = tmp_path / "vgg19" / encoders._FILE
+    (file,) = encoders._WEIGHTS[19].files
+    path = tmp_path / "vgg19" / file.name
     path.parent.mkdir()
     path.write_bytes(b"something else")
     monkeypatch.setenv("ATTNLIB_DATA", str(tmp_path))
@@ -125,9 +126,47 @@ def test_a_profile_chooses_the_encoder(monkeypatch):
     given = profiles.load("04", "paper", setting="vgg19")
     assert given.side == given.grid * encoders.VGG19_STRIDE == 224
     monkeypatch.setattr(encoders, "vgg19", lambda side: ("vgg19", side))
-    assert captions._encoder(given, 224) == ("vgg19", 224)
+    assert captions.make_encoder(given, 224) == ("vgg19", 224)
     with pytest.raises(ValueError, match="grid to be side / 16"):
-        captions._encoder(given, 112)
+        captions.make_encoder(given, 112)
     other = profiles.load("04", encoder="vgg16")
     with pytest.raises(ValueError, match="encoder to be one of.*'vgg16'"):
-        captions._encoder(other, 56)
+        captions.make_encoder(other, 56)
+
+
+def test_large_fov_is_vgg_with_a_finer_grid_and_a_wider_view():
+    network = encoders.large_fov(weights=None, units=4)
+    given = np.random.default_rng(0).random((1, 44, 60, 3), "float32")
+    assert tuple(network(given).shape) == (1, 6, 8, 4)
+    names = [layer.name for layer in network.layers if layer.weights]
+    assert len(names) == 15 and names[-2:] == ["fc6", "fc7"]
+    rates = [network.get_layer(n).dilation_rate[0] for n in names[-5:]]
+    assert rates == [2, 2, 2, 12, 1]
+    assert all(w.trainable for w in network.weights)
+
+
+def test_large_fov_takes_the_convolutions_of_vgg16(tmp_path):
+    path = tmp_path / "vgg16.weights.h5"
+    whole = keras.applications.VGG16(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    whole.save_weights(path)
+    network = encoders.large_fov(path, units=4)
+    for found, wanted in zip(
+        network.get_weights(), whole.get_weights(), strict=False
+    ):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_missing_weights_of_vgg16_are_one_clear_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("ATTNLIB_CACHE", str(tmp_path))
+    monkeypatch.delenv("ATTNLIB_DATA", raising=False)
+
+    def offline(dataset, file):
+        raise store.DatasetUnavailable("no connection")
+
+    monkeypatch.setattr(store, "_download", offline)
+    with pytest.raises(
+        OSError, match="VGG-16.*59 MB.*vgg16.*Received.*network='small'"
+    ):
+        encoders.large_fov()
