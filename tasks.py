@@ -83,7 +83,7 @@ DEVELOPMENT = (".venv-dev", "requirements-dev.txt")
 # extras of pyproject.toml -> lock; the first one constrains the others, so
 # that what is tested is what is installed.
 LOCKS = {
-    "requirements-dev.txt": ("tensorflow", "jax", "workbook", "dev"),
+    "requirements-dev.txt": ("tensorflow", "jax", "workbook", "video", "dev"),
     "requirements.txt": ("tensorflow", "workbook"),
     "requirements-cuda.txt": ("cuda", "workbook"),
     "requirements-jax.txt": ("jax", "workbook"),

@@ -25,6 +25,7 @@ NOTEBOOKS = {
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
     "11": "11_visual_question_answering",
+    "12": "12_action_recognition",
     "14": "14_attention_to_scale",
     "15": "15_semantic_attention",
     "16": "16_scoreboard",
@@ -479,6 +480,60 @@ class QuestionAnswering(Settings):
     batch_size: int = 64
     learning_rate: float = 3e-3
     warmup_steps: int = 100
+
+
+@dataclass(frozen=True)
+class Actions(Settings):
+    """Notebook 12: which action a video shows.
+
+    `models` are kinds of `attnlib.models.actions.parse`. Videos have `frames`
+    frames of `side` pixels a side; real ones are sampled at `rate` frames a
+    second. Of moving digits `examples` videos are for training and `held_out`
+    for test, with so many `distractors` beside the actor; of real videos there
+    are that many at most, 0 for all. The frozen `encoder` is `"stills"`, a CNN
+    whose width grows from `filters` to four times as many, trained on `stills`
+    single pictures for `still_epochs`; or `"vgg19"`, trained on ImageNet.
+    Networks have `layers` LSTM layers of `units`; their attention learns
+    `sharpness` times as fast as the rest.
+    """
+
+    may_be_zero: ClassVar[tuple] = (
+        "examples",
+        "held_out",
+        "distractors",
+        "dropout",
+        "weight_decay",
+        "warmup_steps",
+    )
+
+    dataset: str = "moving_digits"
+    models: tuple = (
+        "regression",
+        "average",
+        "max",
+        "attention-0",
+        "attention-1",
+        "attention-10",
+    )
+    side: int = 56
+    frames: int = 10
+    rate: float = 30.0
+    examples: int = 4000
+    held_out: int = 1000
+    distractors: int = 1
+    encoder: str = "stills"
+    filters: int = 16
+    stills: int = 4000
+    still_epochs: int = 8
+    units: int = 64
+    layers: int = 3
+    dropout: float = 0.0
+    weight_decay: float = 0.0
+    sharpness: float = 20.0
+    epochs: int = 8
+    batch_size: int = 64
+    learning_rate: float = 4e-3
+    warmup_steps: int = 50
 
 
 @dataclass(frozen=True)
@@ -951,6 +1006,40 @@ _ASKING = {
     "paper": {},
 }
 
+_ACTIONS = {
+    "smoke": {
+        "models": ("regression", "average", "attention-0", "attention-10"),
+        "frames": 4,
+        "examples": 128,
+        "held_out": 32,
+        "filters": 2,
+        "stills": 128,
+        "still_epochs": 1,
+        "units": 8,
+        "layers": 1,
+        "epochs": 1,
+        "batch_size": 32,
+    },
+    "quick": {},
+    # The paper's sizes for UCF-11. Its GoogLeNet is not among the networks
+    # whose weights Keras publishes.
+    "paper": {
+        "dataset": "ucf11",
+        "side": 224,
+        "frames": 30,
+        "examples": 0,
+        "held_out": 0,
+        "encoder": "vgg19",
+        "units": 512,
+        "dropout": 0.5,
+        "weight_decay": 1e-5,
+        "sharpness": 1.0,
+        "epochs": 15,
+        "batch_size": 128,
+        "learning_rate": 1e-4,
+    },
+}
+
 _SEGMENTATION = {
     "smoke": {
         "models": ("2-scales-max-extra", "2-scales-att-extra"),
@@ -991,6 +1080,7 @@ _SCHEMAS = {
     "08": Handwriting,
     "09": SpatialTransformers,
     "11": QuestionAnswering,
+    "12": Actions,
     "14": Segmentation,
     "15": SemanticAttention,
     "16": Settings,
@@ -1025,6 +1115,7 @@ _PROFILES = {
     "08": _PENS,
     "09": _TRANSFORMERS,
     "11": _ASKING,
+    "12": _ACTIONS,
     "14": _SEGMENTATION,
     "15": _SEMANTIC,
     "16": {profile: {} for profile in NAMES},
@@ -1222,6 +1313,10 @@ _SETTINGS = {
             "blind_epochs": 15,
         },
     },
+    ("12", "paper"): {
+        "ucf11": {},
+        "hmdb51": {"dataset": "hmdb51", "units": 1024},
+    },
     ("14", "quick"): {None: {}, "3-scales": {"models": _THIRD_SCALE}},
     ("14", "paper"): {
         # A job finds in the cache what another one has trained.
@@ -1344,7 +1439,7 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
         `Captions`, `SemanticAttention`, `RecurrentGlimpses`, `Draw`,
-        `Handwriting`, `SpatialTransformers`, `QuestionAnswering`,
+        `Handwriting`, `SpatialTransformers`, `QuestionAnswering`, `Actions`,
         `Segmentation` or, without fields of its own, `Settings`.
 
     Raises:

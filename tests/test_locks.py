@@ -19,7 +19,7 @@ LOCKS = {
     "requirements-cuda.txt": ("cuda", "workbook"),
     "requirements-jax.txt": ("jax", "workbook"),
     "requirements-jax-cuda.txt": ("jax-cuda", "workbook"),
-    "requirements-dev.txt": ("tensorflow", "jax", "workbook", "dev"),
+    "requirements-dev.txt": ("tensorflow", "jax", "workbook", "video", "dev"),
 }
 PYTHONS = ("3.11", "3.12", "3.13")
 PLATFORMS = (

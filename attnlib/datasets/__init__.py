@@ -129,7 +129,8 @@ def info(name) -> dict:
         "sha256": {file.name: file.sha256 for file in dataset.files},
         "md5": {file.name: file.md5 for file in dataset.files},
         "files": files,
-        "present": all(file["present"] for file in files),
+        "present": all(file["present"] for file in files)
+        and not store.missing_folders(dataset),
     }
 
 
@@ -140,8 +141,8 @@ def fetch(name) -> list[Path]:
         name: One of `available()`.
 
     Returns:
-        Paths of the checked files and of the folders; empty for an embedded
-        data set.
+        Paths of the checked files, or of the folders of a data set that has
+        no checksums; empty for an embedded data set.
 
     Raises:
         ValueError: Unknown data set.
@@ -149,10 +150,10 @@ def fetch(name) -> list[Path]:
         DatasetCorrupt: A file is not the published one.
     """
     dataset = registry.get(name)
-    return [
-        *(store.locate(dataset, file.name) for file in dataset.files),
-        *(store.folder(dataset, name) for name in dataset.folders),
-    ]
+    if dataset.folders:
+        folder = store.user_folder(dataset)
+        return [folder / one for one in dataset.folders]
+    return [store.locate(dataset, file.name) for file in dataset.files]
 
 
 def verify(name=None) -> list[dict]:
@@ -194,13 +195,13 @@ def digest(name, **options) -> str:
     Returns:
         16 hexadecimal digits: of the published checksums when the set
         consists of files (which are read only where none is published), of
-        the names and sizes of the files when it consists of folders, of the
-        content when it is embedded. Options given with their default value
-        change nothing.
+        the names and sizes of what is in its folders when it has no
+        checksums, of the content when it is embedded. Options given with
+        their default value change nothing.
 
     Raises:
         ValueError: Unknown data set or option.
-        DatasetUnavailable: Folders that it consists of are not there.
+        DatasetUnavailable: A set without checksums is not there.
     """
     dataset = registry.get(name)
     _check_options(dataset, options)
@@ -217,9 +218,20 @@ def digest(name, **options) -> str:
         sums = sorted(
             (file.name, store.checksum(dataset, file)) for file in dataset.files
         )
-        sums += store.listing(dataset)
+        if dataset.folders:
+            sums = _listing(store.user_folder(dataset), dataset.folders)
         state.update(repr((sums, sorted(changed.items()))).encode())
     return state.hexdigest()[:16]
+
+
+def _listing(folder, names):
+    """Return the names and sizes of all files in some folders."""
+    return sorted(
+        (path.relative_to(folder).as_posix(), path.stat().st_size)
+        for name in names
+        for path in (folder / name).rglob("*")
+        if path.is_file()
+    )
 
 
 def _update(state, value):

@@ -41,8 +41,9 @@ def _read(split, *, width=240, height=180):
     """
     width = whole_number("width", width, 16, 960)
     height = whole_number("height", height, 16, 720)
-    frames = store.folder(DATASET, _FOLDERS[split])
-    labels = store.folder(DATASET, f"{_FOLDERS[split]}annot")
+    folder = store.user_folder(DATASET)
+    frames = folder / _FOLDERS[split]
+    labels = folder / f"{_FOLDERS[split]}annot"
     found = {
         path.stem: path
         for path in sorted(frames.iterdir())

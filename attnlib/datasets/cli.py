@@ -38,6 +38,10 @@ def _place(dataset) -> str:
     """Say where a data set is, for the table."""
     if dataset.embedded:
         return "embedded"
+    if dataset.folders:
+        if store.missing_folders(dataset):
+            return "absent"
+        return f"present in {store.user_folder(dataset)}"
     files = store.status(dataset, check=False)
     if any(found.state == "corrupt" for found in files):
         return "corrupt (see verify)"
@@ -62,7 +66,7 @@ def run_list(args) -> int:
     rows = [("name", "size", "where", "licence")]
     for name in datasets.available():
         dataset = registry.get(name)
-        size = store.megabytes(dataset.size) if dataset.size else "-"
+        size = store.megabytes(dataset.size) if dataset.files else "-"
         rows.append((name, size, _place(dataset), dataset.licence))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -84,7 +88,7 @@ def run_fetch(args) -> int:
     if dataset.embedded:
         print(f"{args.name} is embedded: there is nothing to fetch")
         return 0
-    size = f"{store.megabytes(dataset.size)}, " if dataset.size else ""
+    size = f"{store.megabytes(dataset.size)}, " if dataset.files else ""
     print(f"{args.name}: {size}licence: {dataset.licence}")
     for path in datasets.fetch(args.name):
         print(path)
@@ -106,7 +110,10 @@ def run_verify(args) -> int:
         problem = f": {row['problem']}" if row["problem"] else ""
         print(f"{row['state']:<8} {row['path']}{problem}")
     if not found:
-        print(f"{args.name} is embedded: there is nothing to verify")
+        what = "is embedded"
+        if not registry.get(args.name).embedded:
+            what = "has no checksums"
+        print(f"{args.name} {what}: there is nothing to verify")
     corrupt = sum(row["state"] == "corrupt" for row in found)
     if corrupt:
         print(f"{corrupt} corrupt; replace or remove what is named above")

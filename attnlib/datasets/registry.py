@@ -19,14 +19,17 @@ _MODULES = (
     "easy_vqa",
     "flickr8k",
     "hershey",
+    "hmdb51",
     "iam_ondb",
     "mnist",
+    "moving_digits",
     "multi30k",
     "number_words",
     "pascal_voc",
     "question_scenes",
     "reversal",
     "scale_scenes",
+    "ucf11",
     "visual7w",
     "vqa_v2",
 )
@@ -75,8 +78,8 @@ class DataSet:
         splits: The disjoint parts of the data set.
         unions: Further split names, each a union of `splits`.
         files: The files it consists of; none when it is embedded.
-        folders: Folders that it consists of, of files whose checksums nobody
-            published: the user puts them into the data set's folder.
+        folders: Folders that the user unpacks in `$ATTNLIB_DATA/<name>/`, of
+            data sets for which the publisher gives no checksums.
     """
 
     name: str
@@ -93,7 +96,7 @@ class DataSet:
     @property
     def embedded(self) -> bool:
         """Whether it comes with attnlib's dependencies, always offline."""
-        return not (self.files or self.folders)
+        return not self.files and not self.folders
 
     @property
     def size(self) -> int:

@@ -52,7 +52,7 @@ _PHOTOGRAPHS = (
 # Columns of each photograph that a split cuts its pieces from, in fifths.
 FIFTHS = {"train": (0, 3), "validation": (3, 4), "test": (4, 5)}
 INK = 64  # darkest grey level that counts as ink
-_RIM = 2  # pixels around a drawing for its faint and its dark rim
+RIM = 2  # pixels around a drawing for its faint and its dark rim
 _CHUNK = 128
 
 
@@ -116,9 +116,9 @@ def cut_out(images):
     height = images.shape[1] - rows[:, ::-1].argmax(1) - top
     width = images.shape[2] - columns[:, ::-1].argmax(1) - left
     sizes = np.stack([width, height], axis=1)
-    span = np.arange(sizes.max() + 2 * _RIM)
+    span = np.arange(sizes.max() + 2 * RIM)
     beyond = len(span)
-    padded = np.pad(images, ((0, 0), (_RIM, beyond), (_RIM, beyond)))
+    padded = np.pad(images, ((0, 0), (RIM, beyond), (RIM, beyond)))
     ink = padded[
         np.arange(len(images))[:, None, None],
         (top[:, None] + span)[:, :, None],
@@ -162,14 +162,14 @@ def compose(images, ink, rim, chosen, shades, corners, present):
         present: Booleans (N, K): which there are.
     """
     side = images.shape[1]
-    room = _RIM, max(ink.shape[1:])
+    room = RIM, max(ink.shape[1:])
     for start in range(0, len(images), _CHUNK):
         part = slice(start, start + _CHUNK)
         canvases = np.pad(images[part], ((0, 0), room, room, (0, 0)))
         for k in range(present.shape[1]):
             some = np.flatnonzero(present[part, k])
             which = chosen[part, k][some]
-            _draw(
+            draw(
                 canvases,
                 some,
                 ink[which],
@@ -177,12 +177,21 @@ def compose(images, ink, rim, chosen, shades, corners, present):
                 shades[part, k][some],
                 corners[part, k][some],
             )
-        inside = slice(_RIM, _RIM + side)
+        inside = slice(RIM, RIM + side)
         images[part] = canvases[:, inside, inside]
 
 
-def _draw(canvases, some, ink, rim, shade, corners):
-    """Paint a drawing (n, h, w) on each of some padded canvases, in place."""
+def draw(canvases, some, ink, rim, shade, corners):
+    """Paint a drawing on each of some padded canvases, in place.
+
+    Args:
+        canvases: uint8 (M, H, W, 3), with room for all drawings.
+        some: Indices (n,) of canvases.
+        ink: Drawings uint8 (n, h, w), as of `cut_out`.
+        rim: Their dark rims, alike.
+        shade: uint16 (n, 3).
+        corners: (n, 2), x and y of the top-left pixels of the drawings.
+    """
     height, width = ink.shape[1:]
     batch = some[:, None, None]
     rows = (corners[:, 1, None] + np.arange(height))[:, :, None]

@@ -160,40 +160,34 @@ def locate(dataset: DataSet, name: str) -> Path:
         return _cached(dataset, file) or _download(dataset, file)
 
 
-def _folder(dataset: DataSet, name: str) -> Path | None:
-    """Return a folder of a data set, None when it is not there."""
+def missing_folders(dataset: DataSet) -> list[str]:
+    """Return which of a data set's folders the user does not have."""
     user = paths.data_dir()
-    places = [cache_folder(dataset) / name]
-    if user is not None:
-        places.insert(0, user / dataset.name / name)
-    return next((place for place in places if place.is_dir()), None)
+    return [
+        name
+        for name in dataset.folders
+        if user is None or not (user / dataset.name / name).is_dir()
+    ]
 
 
-def folder(dataset: DataSet, name: str) -> Path:
-    """Return the path of one of a data set's folders.
-
-    Args:
-        dataset: The data set.
-        name: One of its `folders`.
+def user_folder(dataset: DataSet) -> Path:
+    """Return the folder with the folders of a data set that has no files.
 
     Raises:
-        DatasetUnavailable: It is not on this machine.
+        DatasetUnavailable: One of them is not there.
     """
-    if (path := _folder(dataset, name)) is None:
-        raise _unavailable(dataset, [])
-    return path
-
-
-def listing(dataset: DataSet) -> list:
-    """Return name and size of every file in a data set's folders, sorted."""
-    found = []
-    for name in dataset.folders:
-        top = folder(dataset, name)
-        for path in top.rglob("*"):
-            if path.is_file():
-                inner = path.relative_to(top).as_posix()
-                found.append((f"{name}/{inner}", path.stat().st_size))
-    return sorted(found)
+    missing = missing_folders(dataset)
+    user = paths.data_dir()
+    if missing or user is None:
+        where = "ATTNLIB_DATA" if user is None else str(user)
+        raise DatasetUnavailable(
+            f"data set {dataset.name!r} (licence: {dataset.licence}) has no "
+            f"checksums and is not for download: {' and '.join(missing)} "
+            f"not found in {where}. See {dataset.homepage}, unpack into a "
+            f"folder {dataset.name!r} and set ATTNLIB_DATA to the folder "
+            "above it"
+        )
+    return user / dataset.name
 
 
 @contextlib.contextmanager
@@ -229,16 +223,13 @@ def _not_writable(folder: Path, error: OSError) -> OSError:
 
 
 def _unavailable(dataset: DataSet, reasons: list[str]) -> DatasetUnavailable:
-    names = [*(file.name for file in dataset.files), *dataset.folders]
-    names = ", ".join(names)
-    what = "files" if dataset.files else "folders"
-    size = f"{megabytes(dataset.size)}, " if dataset.size else ""
+    names = ", ".join(file.name for file in dataset.files)
     user = paths.data_dir()
     looked = [cache_folder(dataset)]
     if user is not None:
         looked.insert(0, user / dataset.name)
     place = (
-        f"put its {what} ({names}) into a folder {dataset.name!r} and set "
+        f"put its files ({names}) into a folder {dataset.name!r} and set "
         "ATTNLIB_DATA to the folder above it"
     )
     if reasons:
@@ -250,8 +241,9 @@ def _unavailable(dataset: DataSet, reasons: list[str]) -> DatasetUnavailable:
     else:
         rest = f"is not for download. See {dataset.homepage}, then {place}"
     return DatasetUnavailable(
-        f"data set {dataset.name!r} ({size}licence: {dataset.licence}) is "
-        f"not in {' or '.join(map(str, looked))} and " + rest
+        f"data set {dataset.name!r} ({megabytes(dataset.size)}, licence: "
+        f"{dataset.licence}) is not in {' or '.join(map(str, looked))} and "
+        + rest
     )
 
 
@@ -335,7 +327,7 @@ class FileStatus:
 
 
 def status(dataset: DataSet, check: bool) -> list[FileStatus]:
-    """Return the state of all files and folders; nothing is downloaded.
+    """Return the state of every file, without downloading or renaming.
 
     Args:
         dataset: The data set.
@@ -352,9 +344,4 @@ def status(dataset: DataSet, check: bool) -> list[FileStatus]:
         problem = flaw(path, file) if check or not same_size else None
         state = "present" if problem is None else "corrupt"
         found.append(FileStatus(file, path, state, problem or ""))
-    for name in dataset.folders:
-        path = _folder(dataset, name)
-        state = "absent" if path is None else "present"
-        place = path or cache_folder(dataset) / name
-        found.append(FileStatus(RemoteFile(name, (), "", 0), place, state))
     return found

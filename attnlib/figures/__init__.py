@@ -77,6 +77,11 @@ from attnlib.figures.transformers import (
     transformer_triplets,
     transformer_view,
 )
+from attnlib.figures.videos import (
+    attention_animation,
+    attention_moment,
+    attention_strip,
+)
 
 
 def __getattr__(name):
@@ -96,8 +101,11 @@ __all__ = [
     "animation",
     "answered_question",
     "answers_to_choose",
+    "attention_animation",
     "attention_heatmap",
     "attention_heatmaps",
+    "attention_moment",
+    "attention_strip",
     "attribute_bars",
     "bar_chart",
     "boxes_to_choose",

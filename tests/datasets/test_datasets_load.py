@@ -91,7 +91,7 @@ def test_digest_of_embedded_is_of_the_content():
         ("digits28", {}, "0c6e8fec39b360fc"),
         ("flickr8k", {}, "63cba1080a8423ac"),
         ("number_words", {"maximum": 999}, "1be17a1be15a7834"),
-        ("question_scenes", {"scenes": 20}, "ef21a371942f4b64"),
+        ("question_scenes", {"scenes": 20}, "1b15468ab0d05520"),
         (
             "question_scenes",
             {"scenes": 20, "task": "relative"},
@@ -100,6 +100,7 @@ def test_digest_of_embedded_is_of_the_content():
         ("reversal", {"count": 50}, "4c714a3e6f9818ab"),
         ("binarized_mnist", {}, "b2706cfe23db5961"),
         ("mnist", {}, "f36a71c09fb0f024"),
+        ("moving_digits", {"count": 50}, "09815d0f78b64626"),
         ("multi30k", {}, "11715d26aeb0babb"),
     ],
 )

@@ -79,7 +79,7 @@ def test_folders_are_present_or_absent(drive, monkeypatch, tmp_path, capsys):
     for call in (datasets.load, datasets.digest, datasets.fetch):
         with pytest.raises(
             store.DatasetUnavailable,
-            match=r"'camvid' \(licence.*not for download.*folders \(train, tr",
+            match=r"'camvid' \(licence.*not for download: train and trainannot",
         ):
             call("camvid")
 

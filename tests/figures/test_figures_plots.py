@@ -28,10 +28,17 @@ PEN = np.array(
     [[0, 0, 0], [4, 0, 0], [4, 5, 0], [8, 5, 0], [8, 2, 1], [12, 0, 1]], float
 )
 
+FILM = RNG.random((4, 12, 12, 3))
+LOOKS = RNG.dirichlet(np.ones(9), 4)
+ACTORS = np.array([[1, 2, 4, 5], [2, 2, 4, 5], [0, 0, 0, 0], [4, 2, 4, 5]])
 MASKS = np.array([[[0, 1], [2, 255]]] * 2)
 SCALE_WEIGHTS = np.full((2, 2, 2, 2), 0.5)
 
 DRAWINGS = {
+    "attention_strip": lambda: figures.attention_strip(FILM, LOOKS, ACTORS),
+    "attention_moment": lambda: figures.attention_moment(
+        FILM, LOOKS, 2, ACTORS, [[0.2, 0.8]] * 4, ["left", "right"], "t"
+    ),
     "segmentations": lambda: figures.segmentations(
         np.zeros((2, 2, 2, 3)), MASKS, {"found": MASKS % 3}, "abc", "t"
     ),

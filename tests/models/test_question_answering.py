@@ -107,7 +107,7 @@ def test_learns_a_batch_by_heart(kind):
         y = np.where(y > 0, question, 0)[:, ::-1].copy()
     model = make(kind, dropout=0.0)
     model.compile(keras.optimizers.Adam(0.03))
-    model.fit(x, y, batch_size=8, epochs=150, verbose=0)
+    model.fit(x, y, batch_size=8, epochs=60, verbose=0)
     assert model.evaluate(x, y, verbose=0, return_dict=True)["accuracy"] == 1
 
 

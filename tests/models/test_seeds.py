@@ -3,6 +3,7 @@
 import keras
 import pytest
 
+from attnlib.models.action_recognition import AttentionRecogniser
 from attnlib.models.catch import CatchAgent
 from attnlib.models.dram import DeepRecurrentAttention
 from attnlib.models.draw import DRAW
@@ -14,6 +15,7 @@ from attnlib.models.show_attend_tell import ShowAttendTell
 from attnlib.models.stn import CoLocalizer
 
 MODELS = {
+    "AttentionRecogniser": lambda seed: AttentionRecogniser(9, seed=seed),
     "CatchAgent": CatchAgent,
     "CoLocalizer": lambda seed: CoLocalizer(
         keras.Sequential([keras.layers.Flatten()]), seed=seed
