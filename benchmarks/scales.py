@@ -33,7 +33,7 @@ def updates(side=64, filters=16, batch=16, classes=5, units=16) -> dict:
         model = ScaleSegmentation(classes, scales, network=network, units=units)
         model.build((None, side, side, 3))
         model.compile(optimizer=keras.optimizers.Adam(1e-3))
-        found[count] = lambda model=model: float(model.train_on_batch(x, y))
+        found[count] = lambda model=model: model.train_on_batch(x, y)[0]
     return found
 
 

@@ -148,7 +148,7 @@ DATASET = DataSet(
         RemoteFile(
             _ARCHIVE,
             (
-                "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
+                "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/"
                 "VOCtrainval_11-May-2012.tar",
             ),
             sha256="",

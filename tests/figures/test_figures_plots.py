@@ -216,7 +216,8 @@ def test_the_title_of_a_narrow_figure_is_wrapped():
 
 def test_every_drawing_function_is_tried():
     others = {
-        "COLORS", "animation", "claims_table", "drawing_animation", "explorer",
+        "COLORS", "animation", "attention_animation", "claims_table",
+        "drawing_animation", "explorer",
         "game_animation", "get_alt", "glimpse_animation", "new_figure",
         "picture", "presets", "question_drawer", "question_explorer",
         "set_alt", "show", "strokes_svg", "styled", "to_png", "use_style",
