@@ -2,11 +2,11 @@
 
 import fnmatch
 import functools
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from attnlib import profiles
+from attnlib.claims import registry
 
 PATH = Path(__file__).with_name("not_run.toml")
 
@@ -71,10 +71,7 @@ def load(path=None) -> tuple[Reason, ...]:
 
 @functools.cache
 def _load(path):
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name}: not valid TOML: {error}") from error
+    tree = registry.read_toml(path)
     rows = tree.get("reason")
     if set(tree) != {"reason"} or not isinstance(rows, list):
         raise ValueError(

@@ -131,12 +131,24 @@ def find(id) -> Claim:
     return known[id]
 
 
-@functools.cache
-def _load(path) -> dict:
+def read_toml(path) -> dict:
+    """Return what a TOML file says.
+
+    Args:
+        path: A `pathlib.Path`.
+
+    Raises:
+        ValueError: It is no TOML; the message names the file.
+    """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name}: not valid TOML: {error}") from error
+
+
+@functools.cache
+def _load(path) -> dict:
+    tree = read_toml(path)
     claims = {}
     for claim in _entries(tree, path.name):
         if claim.id in claims:

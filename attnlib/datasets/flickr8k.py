@@ -61,19 +61,6 @@ _SUMS = {
 }
 
 
-class _Folder:
-    """Files of an unpacked folder, read by name."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __contains__(self, name):
-        return (self.path / name).is_file()
-
-    def read(self, name) -> bytes:
-        return (self.path / name).read_bytes()
-
-
 class _Archive:
     """Files of a zip archive, read by name and never unpacked."""
 
@@ -108,7 +95,7 @@ def _source(folder, archive, stack):
     """Return the user's unpacked folder, or the archive, to read from."""
     user = paths.data_dir()
     if user is not None and (path := user / DATASET.name / folder).is_dir():
-        return _Folder(path)
+        return store.Folder(path)
     return _Archive(store.locate(DATASET, archive), stack)
 
 

@@ -42,19 +42,6 @@ _ROOT = "VOCdevkit/VOC2012"
 _LISTS = {"train": "train", "validation": "train", "test": "val"}
 
 
-class _Folder:
-    """Files of the unpacked archive."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __contains__(self, name):
-        return (self.path / name).is_file()
-
-    def read(self, name) -> bytes:
-        return (self.path / name).read_bytes()
-
-
 class _Archive:
     """Files of the archive, read by name and never unpacked."""
 
@@ -79,7 +66,7 @@ def _source(stack):
     """Return the user's unpacked folder, or the archive, to read from."""
     user = paths.data_dir()
     if user is not None and (path := user / DATASET.name / _ROOT).is_dir():
-        return _Folder(path)
+        return store.Folder(path)
     return _Archive(store.locate(DATASET, _ARCHIVE), stack)
 
 

@@ -160,6 +160,24 @@ def locate(dataset: DataSet, name: str) -> Path:
         return _cached(dataset, file) or _download(dataset, file)
 
 
+class Folder:
+    """Files of an unpacked archive, read by name.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __contains__(self, name) -> bool:
+        return (self.path / name).is_file()
+
+    def read(self, name) -> bytes:
+        """Return the bytes of a file."""
+        return (self.path / name).read_bytes()
+
+
 def missing_folders(dataset: DataSet) -> list[str]:
     """Return which of a data set's folders the user does not have."""
     user = paths.data_dir()

@@ -50,11 +50,8 @@ class FrameClassifier(keras.Model):
         self.penalty_weight = checks.non_negative_number(
             "penalty_weight", penalty_weight
         )
-        if isinstance(dropout, bool) or not 0 <= dropout < 1:
-            raise ValueError(
-                f"expected dropout in [0, 1). Received: {dropout!r}"
-            )
-        self.dropout_rate, self.seed = dropout, checks.seed(seed)
+        self.dropout_rate = checks.dropout(dropout)
+        self.seed = checks.seed(seed)
         self.weight_decay = checks.non_negative_number(
             "weight_decay", weight_decay
         )

@@ -1,11 +1,11 @@
 """The experiment of notebook 12: actions in videos, with a frozen frame CNN."""
 
 import dataclasses
-import hashlib
 
 import keras
 import numpy as np
 from keras import ops
+from scipy.special import softmax
 
 from attnlib import datasets
 from attnlib.datasets import digit_scenes, moving_digits, ucf11
@@ -15,7 +15,7 @@ from attnlib.models.action_recognition import (
     CubeRegression,
 )
 from attnlib.models.glimpse_data import unit
-from attnlib.models.provenance import Provenance
+from attnlib.models.provenance import Provenance, digest_of
 from attnlib.ops import checks
 from attnlib.training import Batches, train_or_load, warmed_adam
 
@@ -383,7 +383,7 @@ def _digest(settings, made):
     keys = "examples held_out encoder filters stills still_epochs".split()
     plan = {key: getattr(settings, key) for key in keys}
     text = f"{datasets.digest(settings.dataset, **options)} {plan}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest_of(text)
 
 
 def _measures(features):
@@ -538,9 +538,7 @@ def watch(model, task, count=None) -> dict:
     found = {
         key: np.concatenate([part[key] for part in parts]) for key in parts[0]
     }
-    logits = found["logits"].astype(np.float64)
-    logits -= logits.max(axis=-1, keepdims=True)
-    chances = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    chances = softmax(found["logits"].astype(np.float64), axis=-1)
     answer = chances.mean(axis=1).argmax(axis=-1)
     return {
         "probabilities": chances,
@@ -586,12 +584,6 @@ def on_the_actor(weights, boxes, grid, side) -> dict:
         "times": own,
         "swapped": other,
     }
-
-
-def entropy(weights) -> np.ndarray:
-    """Return the entropy of attention (..., L) in nats, shape (...)."""
-    weights = np.asarray(weights, np.float64)
-    return -(weights * np.log(np.maximum(weights, 1e-30))).sum(axis=-1)
 
 
 def compare(first, second) -> tuple:

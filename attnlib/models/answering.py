@@ -8,6 +8,7 @@ import hashlib
 import keras
 import numpy as np
 from keras import ops
+from scipy.special import log_softmax, softmax
 
 from attnlib import datasets, text
 from attnlib.datasets import (
@@ -20,7 +21,7 @@ from attnlib.datasets import (
 from attnlib.models import captions, encoders
 from attnlib.models import question_answering as qa
 from attnlib.models.glimpse_data import unit
-from attnlib.models.provenance import Provenance
+from attnlib.models.provenance import Provenance, digest_of
 from attnlib.ops import checks
 from attnlib.training import Batches, train_or_load, warmed_adam
 
@@ -323,7 +324,7 @@ def load_task(settings, about="mixed", namer=None) -> Task:
         look=look,
         encoder=ENCODERS[settings.encoder],
         name=settings.dataset,
-        digest=hashlib.sha256(digest.encode()).hexdigest()[:16],
+        digest=digest_of(digest),
         description=(
             f"{settings.dataset}, {len(train['question'])} training questions "
             f"about {len(train['images'])} images of {size[0]}x{size[1]}, "
@@ -369,7 +370,7 @@ def record_of(tasks) -> dict:
     height, width = first.size
     return {
         "name": first.name,
-        "digest": hashlib.sha256(digests.encode()).hexdigest()[:16],
+        "digest": digest_of(digests),
         "description": (
             f"{first.name}, training questions: {asked}, images of "
             f"{height}x{width}; {first.encoder}"
@@ -478,17 +479,22 @@ def read_question(task, question) -> str:
     known = task.vocabulary.words[text.END + 1 :]
     for word in words:
         if word not in known:
-            near = difflib.get_close_matches(word, known, 1, 0.6)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
                 "expected words that the training questions have, such as "
-                f"{', '.join(known[:5])}. Received: {word!r}.{hint}"
+                f"{', '.join(known[:5])}. Received: {word!r}."
+                f"{_hint(word, known)}"
             )
     if len(words) > task.longest:
         raise ValueError(
             f"expected at most {task.longest} words. Received: {len(words)}"
         )
     return " ".join(words)
+
+
+def _hint(received, known):
+    """Return what was perhaps meant, or nothing."""
+    near = difflib.get_close_matches(received, known, 1, 0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def read_answer(task, answer) -> int:
@@ -502,11 +508,10 @@ def read_answer(task, answer) -> int:
         ValueError: No training question had this answer.
     """
     if answer not in task.answers:
-        near = difflib.get_close_matches(str(answer), task.answers, 1, 0.6)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
             f"expected one of the {len(task.answers)} answers of the training "
-            f"questions. Received: {answer!r}.{hint}"
+            f"questions. Received: {answer!r}."
+            f"{_hint(str(answer), task.answers)}"
         )
     return task.answers.index(answer)
 
@@ -722,7 +727,7 @@ def answer(model, task, split="test", rows=None) -> dict:
     out = {
         key: np.concatenate([part[key] for part in parts]) for key in parts[0]
     }
-    scores = _log_softmax(out["logits"])
+    scores = log_softmax(out["logits"], axis=-1)
     best = scores.argmax(axis=1)
     right = best == y[rows]
     if "answers" in data:
@@ -747,12 +752,6 @@ def _run(model, inputs):
     return {key: np.asarray(value)[:count] for key, value in out.items()}
 
 
-def _log_softmax(logits):
-    top = logits.max(axis=-1, keepdims=True)
-    total = np.log(np.exp(logits - top).sum(axis=-1, keepdims=True))
-    return logits - top - total
-
-
 def _likelihoods(model, task, split, rows):
     """Return log-likelihoods (Q, 4) of the answers to choose from."""
     data = getattr(task, split)
@@ -769,7 +768,7 @@ def _likelihoods(model, task, split, rows):
         x = {"image": np.asarray(data["image"])[numbers], "question": words}
         logits = _run(model, _shown(task, split, x))["logits"]
         logs = np.take_along_axis(
-            _log_softmax(logits), following[..., None], axis=-1
+            log_softmax(logits, axis=-1), following[..., None], axis=-1
         )[..., 0]
         found.append((logs * (following != text.PAD)).sum(axis=1))
     return np.concatenate(found).reshape(len(rows), -1)
@@ -807,7 +806,7 @@ def ask(model, task, image, question) -> dict:
     out = _run(model, inputs)
     return {
         "answers": task.answers,
-        "probabilities": np.exp(_log_softmax(out["logits"][0])),
+        "probabilities": softmax(out["logits"][0]),
         "weights": out["weights"][0],
     }
 
@@ -890,14 +889,3 @@ def attention_mass(task, weights, split="test") -> dict:
         "inside": np.einsum("nkl,njl->nkj", some, held),
         "chance": touched.mean(axis=-1),
     }
-
-
-def entropy(weights) -> np.ndarray:
-    """Return how spread out looks are, in nats, shape (..., K).
-
-    Args:
-        weights: (..., K, L).
-    """
-    weights = np.asarray(weights, np.float64)
-    logs = np.log(np.where(weights > 0, weights, 1.0))
-    return -(weights * logs).sum(axis=-1)

@@ -11,10 +11,12 @@ import os
 
 import numpy as np
 from keras import ops
+from scipy.special import expit
 
 from attnlib import text
 from attnlib.models import captions, semantic_attention
 from attnlib.models.glimpse_data import unit
+from attnlib.models.measures import entropy
 from attnlib.models.semantic_attention import (
     AttributeDetector,
     SemanticCaptioner,
@@ -168,7 +170,8 @@ def build_detector(settings, task, attributes, steps) -> AttributeDetector:
         captions.make_encoder(settings, task.side),
     )
     detector.build((None, task.side, task.side, 3))
-    detector.compile(_adam(settings, settings.detector_rate, steps))
+    own = dataclasses.replace(settings, learning_rate=settings.detector_rate)
+    detector.compile(warmed_adam(own, steps))
     return detector
 
 
@@ -213,11 +216,6 @@ def train_detector(settings, task, attributes):
     )
 
 
-def _adam(settings, rate, steps):
-    chosen = dataclasses.replace(settings, learning_rate=rate)
-    return warmed_adam(chosen, steps)
-
-
 def _look(detector, images):
     """Return mean features (N, D) and probabilities (N, K) of byte images."""
     features, logits = [], []
@@ -229,7 +227,7 @@ def _look(detector, images):
     logits = np.concatenate(logits)
     return {
         "features": np.concatenate(features).astype("float32"),
-        "probabilities": 1 / (1 + np.exp(-logits)),
+        "probabilities": expit(logits),
     }
 
 
@@ -391,10 +389,7 @@ def build(settings, task, attributes, kind, width, steps):
     Raises:
         ValueError: There is no such kind.
     """
-    if kind not in KINDS:
-        raise ValueError(
-            f"expected kind to be one of {', '.join(KINDS)}. Received: {kind!r}"
-        )
+    checks.one_of("kind", kind, tuple(KINDS))
     options = {
         "dropout": settings.dropout,
         "label_smoothing": settings.label_smoothing,
@@ -412,7 +407,7 @@ def build(settings, task, attributes, kind, width, steps):
         **{**options, **KINDS[kind]},
     )
     model.build((None, width))
-    model.compile(_adam(settings, settings.learning_rate, steps))
+    model.compile(warmed_adam(settings, steps))
     return model
 
 
@@ -616,14 +611,8 @@ def spread(readings) -> dict:
     return {
         name: float(
             np.concatenate(
-                [_entropy(getattr(one, name)) for one in readings]
+                [entropy(getattr(one, name)) for one in readings]
             ).mean()
         )
         for name in ("alpha", "beta")
     }
-
-
-def _entropy(weights):
-    """Return the entropy of each row, in nats; weights of 0 add nothing."""
-    logs = np.log(np.where(weights > 0, weights, 1.0))
-    return -(weights * logs).sum(axis=1)

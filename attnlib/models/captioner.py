@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from attnlib.models import encoders
 from attnlib.models.recurrent import LSTMKernels, RecurrentDecoder
 from attnlib.ops import checks
 
@@ -32,12 +33,7 @@ class Captioner(RecurrentDecoder):
     def __init__(self, target_size, embedding_size, units, encoder, **kwargs):
         super().__init__(target_size, embedding_size, **kwargs)
         self.units = checks.positive_integer("units", units)
-        if encoder is not None and not isinstance(encoder, keras.layers.Layer):
-            raise ValueError(
-                "expected encoder to be a Keras model or None. Received: "
-                f"{type(encoder).__name__}"
-            )
-        self.encoder = encoder
+        self.encoder = encoders.checked(encoder)
         self.target_embedding = self._embedding(
             self.target_size, "target_embedding"
         )
@@ -57,16 +53,9 @@ class Captioner(RecurrentDecoder):
         known = isinstance(inputs_shape, dict)
         shape = tuple(inputs_shape["source"] if known else inputs_shape)
         self.source_shape = shape[1:]
-        if self.encoder is not None:
-            if not self.encoder.built:
-                self.encoder.build(shape)
-            shape = self.encoder.compute_output_shape(shape)
-        checks.shape_rank("features", shape, *self.feature_ranks)
-        if None in shape[1:]:
-            raise ValueError(
-                "expected features of a known grid and width. Received: shape "
-                f"{tuple(shape)}"
-            )
+        shape = encoders.features_shape(
+            self.encoder, shape, *self.feature_ranks
+        )
         self.target_embedding.build((None, None))
         self.decoder.build((None, None, self.embedding_size))
         self.grid = (math.prod(shape[1:-1]), shape[-1])
@@ -133,18 +122,12 @@ class Captioner(RecurrentDecoder):
         return ops.reshape(features, (-1, *self.grid))
 
     def get_config(self):
-        encoder = self.encoder
-        if encoder is not None:
-            encoder = keras.saving.serialize_keras_object(encoder)
         return {
             **super().get_config(),
             "units": self.units,
-            "encoder": encoder,
+            "encoder": encoders.serialized(self.encoder),
         }
 
     @classmethod
     def from_config(cls, config):
-        encoder = config.get("encoder")
-        if isinstance(encoder, dict):
-            encoder = keras.saving.deserialize_keras_object(encoder)
-        return cls(**{**config, "encoder": encoder})
+        return cls(**encoders.with_encoder(config))

@@ -1,7 +1,6 @@
 """The captioning experiment of notebooks 03 to 05: data, recipe, scores."""
 
 import dataclasses
-import hashlib
 import os
 
 import keras
@@ -11,7 +10,7 @@ from attnlib import caption_scores, datasets, text
 from attnlib.datasets import digit_scenes
 from attnlib.models import encoders, show_and_tell, show_attend_tell
 from attnlib.models.glimpse_data import unit
-from attnlib.models.provenance import Provenance
+from attnlib.models.provenance import Provenance, digest_of
 from attnlib.models.recurrent import word_nll
 from attnlib.models.show_and_tell import ShowAndTell
 from attnlib.models.show_attend_tell import ShowAttendTell
@@ -126,7 +125,7 @@ def load_task(settings) -> Task:
         **parts,
         vocabulary=vocabulary,
         side=settings.side,
-        digest=hashlib.sha256(digest.encode()).hexdigest()[:16],
+        digest=digest_of(digest),
         description=(
             f"{name}, {count} training images of {settings.side}x"
             f"{settings.side} with {settings.captions_each} captions each, "

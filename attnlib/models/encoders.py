@@ -1,4 +1,4 @@
-"""Encoders that were trained on something else: VGG-19, VGG-16."""
+"""Encoders of images: VGG-19 and VGG-16, and how models hold theirs."""
 
 from pathlib import Path
 
@@ -48,6 +48,71 @@ _INSTEAD = {
     19: "encoder that is trained with the rest: encoder='joint', the profile "
     "without the setting 'vgg19'",
 }
+
+
+def checked(encoder):
+    """Return a model's encoder, or None where it reads features.
+
+    Args:
+        encoder: What the model was given.
+
+    Raises:
+        ValueError: It is neither a Keras model nor None.
+    """
+    if encoder is not None and not isinstance(encoder, keras.layers.Layer):
+        raise ValueError(
+            "expected encoder to be a Keras model or None. Received: "
+            f"{type(encoder).__name__}"
+        )
+    return encoder
+
+
+def features_shape(encoder, shape, *ranks) -> tuple:
+    """Build an encoder, and return the shape of the features it gives.
+
+    Args:
+        encoder: A Keras model, or None.
+        shape: Shape of the images, or of the features without an encoder.
+        *ranks: Ranks that features may have.
+
+    Raises:
+        ValueError: Features have another rank, or a size but the batch's that
+            is not known.
+    """
+    if encoder is not None:
+        if not encoder.built:
+            encoder.build(shape)
+        shape = encoder.compute_output_shape(shape)
+    checks.shape_rank("features", shape, *ranks)
+    if None in shape[1:]:
+        raise ValueError(
+            "expected features of a known grid and width. Received: shape "
+            f"{tuple(shape)}"
+        )
+    return tuple(shape)
+
+
+def serialized(encoder):
+    """Return an encoder as a model's config holds it.
+
+    Args:
+        encoder: A Keras model, or None.
+    """
+    if encoder is None:
+        return None
+    return keras.saving.serialize_keras_object(encoder)
+
+
+def with_encoder(config) -> dict:
+    """Return a model's config with the encoder itself.
+
+    Args:
+        config: Of `get_config`, with `encoder` as `serialized` returned it.
+    """
+    encoder = config.get("encoder")
+    if isinstance(encoder, dict):
+        encoder = keras.saving.deserialize_keras_object(encoder)
+    return {**config, "encoder": encoder}
 
 
 @keras.saving.register_keras_serializable(package="attnlib")

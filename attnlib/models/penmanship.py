@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import hashlib
 import math
 
 import numpy as np
@@ -15,7 +14,7 @@ from attnlib.models.handwriting import (
     HandwritingPrediction,
     HandwritingSynthesis,
 )
-from attnlib.models.provenance import Provenance
+from attnlib.models.provenance import Provenance, digest_of
 from attnlib.text import pad
 from attnlib.training import Batches, train_or_load, warmed_adam
 
@@ -127,7 +126,7 @@ def load_task(settings) -> Task:
         mean=mean,
         scale=scale,
         name=settings.dataset,
-        digest=hashlib.sha256(plan.encode()).hexdigest()[:16],
+        digest=digest_of(plan),
         description=(
             f"{settings.dataset}, {len(splits['train']['text'])} training "
             f"lines, {len(splits['test']['text'])} test lines, offsets of "

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from attnlib.layers import StackedAttention, WordRegionAttention
+from attnlib.models import encoders
 from attnlib.models.question_layers import (
     AttentiveReader,
     Places,
@@ -72,17 +73,8 @@ class QuestionModel(keras.Model):
         self.embedding_size = checks.positive_integer(
             "embedding_size", embedding_size or units
         )
-        if not 0 <= dropout < 1:
-            raise ValueError(
-                f"expected dropout in [0, 1). Received: {dropout!r}"
-            )
-        self.dropout_rate = dropout
-        if encoder is not None and not isinstance(encoder, keras.layers.Layer):
-            raise ValueError(
-                "expected encoder to be a Keras model or None. Received: "
-                f"{type(encoder).__name__}"
-            )
-        self.encoder = encoder
+        self.dropout_rate = checks.dropout(dropout)
+        self.encoder = encoders.checked(encoder)
         self.dropout = keras.layers.Dropout(dropout)
         self.supports_jit = keras.config.backend() != "tensorflow"
         self.accuracy = keras.metrics.Mean(name="accuracy")
@@ -90,17 +82,8 @@ class QuestionModel(keras.Model):
     def build(self, inputs_shape):
         image = tuple(inputs_shape["image"])
         self.image_shape = image[1:]
-        if self.encoder is not None:
-            if not self.encoder.built:
-                self.encoder.build(image)
-            image = self.encoder.compute_output_shape(image)
-        checks.shape_rank("features", image, 4)
-        if None in image[1:]:
-            raise ValueError(
-                "expected features of a known grid and width. Received: shape "
-                f"{tuple(image)}"
-            )
-        self.build_layers(tuple(image), tuple(inputs_shape["question"]))
+        features = encoders.features_shape(self.encoder, image, 4)
+        self.build_layers(features, tuple(inputs_shape["question"]))
         self.built = True
 
     def features(self, image, training=False):
@@ -166,9 +149,6 @@ class QuestionModel(keras.Model):
         return [*super().metrics, self.accuracy]
 
     def get_config(self):
-        encoder = self.encoder
-        if encoder is not None:
-            encoder = keras.saving.serialize_keras_object(encoder)
         return {
             **super().get_config(),
             "num_words": self.num_words,
@@ -176,18 +156,12 @@ class QuestionModel(keras.Model):
             "units": self.units,
             "embedding_size": self.embedding_size,
             "dropout": self.dropout_rate,
-            "encoder": encoder,
+            "encoder": encoders.serialized(self.encoder),
         }
 
     @classmethod
     def from_config(cls, config):
-        encoder = config.get("encoder")
-        if isinstance(encoder, dict):
-            encoder = keras.saving.deserialize_keras_object(encoder)
-        return cls(**{**config, "encoder": encoder})
-
-    def _dense(self, units, activation=None, name=None):
-        return keras.layers.Dense(units, activation, name=name)
+        return cls(**encoders.with_encoder(config))
 
 
 def best(logits):
@@ -257,7 +231,7 @@ class QuestionOnly(QuestionModel):
             question,
             name="question",
         )
-        self.answer = self._dense(self.num_answers, name="answer")
+        self.answer = keras.layers.Dense(self.num_answers, name="answer")
 
     def build_layers(self, features_shape, question_shape):
         """Build the layers for features and questions of given shapes."""
@@ -309,7 +283,7 @@ class BagOfWordsImage(QuestionModel):
             "bow",
             name="question",
         )
-        self.answer = self._dense(self.num_answers, name="answer")
+        self.answer = keras.layers.Dense(self.num_answers, name="answer")
 
     def build_layers(self, features_shape, question_shape):
         """Build the layers for features and questions of given shapes."""
@@ -360,7 +334,7 @@ class SpatialMemoryNetwork(QuestionModel):
             self.num_words, self.units, self.units**-0.5
         )
         self.attention = WordRegionAttention(self.hops, name="attention")
-        self.answer = self._dense(self.num_answers, name="answer")
+        self.answer = keras.layers.Dense(self.num_answers, name="answer")
 
     def build_layers(self, features_shape, question_shape):
         """Build the layers for features and questions of given shapes."""
@@ -464,7 +438,7 @@ class StackedAttentionNetwork(QuestionModel):
             ),
             name="attention",
         )
-        self.answer = self._dense(self.num_answers, name="answer")
+        self.answer = keras.layers.Dense(self.num_answers, name="answer")
 
     def build_layers(self, features_shape, question_shape):
         """Build the layers for features and questions of given shapes."""
@@ -548,7 +522,7 @@ class LSTMAnswers(ReadingModel):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.answer = self._dense(self.num_answers, name="answer")
+        self.answer = keras.layers.Dense(self.num_answers, name="answer")
 
     def build_layers(self, features_shape, question_shape):
         """Build the layers for features and questions of given shapes."""
@@ -606,7 +580,7 @@ class LSTMTelling(ReadingModel):
                 f"written in words. Received: {self.num_answers} and "
                 f"{self.num_words}"
             )
-        self.answer = self._dense(self.num_words, name="answer")
+        self.answer = keras.layers.Dense(self.num_words, name="answer")
 
     def build_layers(self, features_shape, question_shape):
         """Build the layers for features and questions of given shapes."""
@@ -678,7 +652,7 @@ class LSTMPointing(ReadingModel):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.region = self._dense(self.units, name="region")
+        self.region = keras.layers.Dense(self.units, name="region")
 
     def build_layers(self, features_shape, question_shape):
         """Build the layers for features and questions of given shapes."""

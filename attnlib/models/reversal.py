@@ -1,7 +1,6 @@
 """The experiment of notebook 01: what fits through one vector."""
 
 import dataclasses
-import hashlib
 
 import keras
 import numpy as np
@@ -10,6 +9,7 @@ from attnlib import datasets, profiles, text
 from attnlib.datasets import reversal
 from attnlib.models import encoder_decoder, rnnsearch, translation
 from attnlib.models.encoder_decoder import RNNEncoderDecoder
+from attnlib.models.provenance import digest_of
 from attnlib.models.rnnsearch import RNNSearch
 from attnlib.models.translation import Task
 
@@ -49,7 +49,7 @@ def load_task(settings) -> Task:
         **splits,
         source=letters,
         target=letters,
-        digest=hashlib.sha256(plan.encode()).hexdigest()[:16],
+        digest=digest_of(plan),
         description=(
             f"reversal, {settings.examples} words of {settings.shortest} to "
             f"{settings.longest} random letters, to be written backwards"

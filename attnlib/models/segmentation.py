@@ -1,7 +1,6 @@
 """The experiment of notebook 14: what choosing a scale is worth, pixelwise."""
 
 import dataclasses
-import hashlib
 import re
 
 import numpy as np
@@ -12,7 +11,7 @@ from attnlib.datasets import camvid, pascal_voc, scale_scenes
 from attnlib.datasets.masks import IGNORE
 from attnlib.models import encoders, scale_segmentation
 from attnlib.models.glimpse_data import unit
-from attnlib.models.provenance import Provenance
+from attnlib.models.provenance import Provenance, digest_of
 from attnlib.models.scale_segmentation import (
     ScaleSegmentation,
     build_network,
@@ -97,7 +96,7 @@ def load_task(settings) -> Task:
         **parts,
         classes=_CLASSES[name],
         name=name,
-        digest=hashlib.sha256(digest.encode()).hexdigest()[:16],
+        digest=digest_of(digest),
         description=(
             f"{name}, {count} training and {len(parts['test']['mask'])} test "
             f"images of {width}x{height}, {len(_CLASSES[name])} classes"
@@ -445,31 +444,3 @@ def octaves(size, bins=6) -> tuple:
     edges = np.geomspace(size.min(), size.max(), bins + 1)
     group = np.clip(np.searchsorted(edges, size, "right") - 1, 0, bins - 1)
     return np.sqrt(edges[1:] * edges[:-1]), group
-
-
-def rank_correlation(first, second) -> float:
-    """Return Spearman's rank correlation; equal values share their rank.
-
-    Args:
-        first: (N,).
-        second: (N,).
-
-    Returns:
-        -1 to 1; NaN when all values of one are equal.
-
-    Example:
-
-    >>> round(rank_correlation([1, 2, 3], [2, 9, 11]), 6)
-    1.0
-    """
-    ranks = []
-    for values in (first, second):
-        _, place, count = np.unique(
-            values, return_inverse=True, return_counts=True
-        )
-        ends = np.cumsum(count)
-        rank = (ends - (count - 1) / 2)[place]
-        ranks.append(rank - rank.mean())
-    a, b = ranks
-    scale = np.sqrt((a * a).sum() * (b * b).sum())
-    return float((a * b).sum() / scale) if scale else float("nan")

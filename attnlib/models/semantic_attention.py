@@ -6,6 +6,7 @@ from keras import ops
 
 from attnlib import losses
 from attnlib.layers import InputAttention, OutputAttention
+from attnlib.models import encoders
 from attnlib.models.captioner import Captioner
 from attnlib.ops import checks
 from attnlib.text import END, PAD
@@ -162,13 +163,12 @@ class AttributeDetector(keras.Model):
             **super().get_config(),
             "num_attributes": self.num_attributes,
             "units": self.units,
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "encoder": encoders.serialized(self.encoder),
         }
 
     @classmethod
     def from_config(cls, config):
-        encoder = keras.saving.deserialize_keras_object(config["encoder"])
-        return cls(**{**config, "encoder": encoder})
+        return cls(**encoders.with_encoder(config))
 
 
 def _centres(grid):

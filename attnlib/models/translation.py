@@ -12,7 +12,7 @@ import scipy.stats
 from attnlib import datasets, text
 from attnlib.datasets import number_words
 from attnlib.models import rnnsearch
-from attnlib.models.provenance import Provenance
+from attnlib.models.provenance import Provenance, digest_of
 from attnlib.models.rnnsearch import RNNSearch
 from attnlib.training import Batches, train_or_load, warmed_adam
 
@@ -95,7 +95,7 @@ def load_task(settings) -> Task:
             )
         )
         plan = f"{digest} {sizes} {settings.numbers}"
-        digest = hashlib.sha256(plan.encode()).hexdigest()[:16]
+        digest = digest_of(plan)
         words = f"1 to {settings.numbers} numbers each, {words}"
     return Task(
         train,

@@ -184,6 +184,18 @@ def non_negative_number(name, value):
     return float(value)
 
 
+def dropout(value):
+    """Return a rate of dropout: a number from 0 to below 1.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not 0 <= value < 1:
+        raise ValueError(f"expected dropout in [0, 1). Received: {value!r}")
+    return value
+
+
 def seed(value):
     """Return a seed that every backend takes: None, or an int of 32 bits.
 

@@ -183,11 +183,6 @@ def test_on_the_actor():
     assert found["swapped"] == pytest.approx(0)
 
 
-def test_entropy():
-    assert actions.entropy(np.full((3, 4), 0.25)) == pytest.approx(np.log(4))
-    assert actions.entropy([0.0, 1.0]) == 0
-
-
 def test_compare_is_paired():
     first, second = np.zeros(100, bool), np.zeros(100, bool)
     first[:40] = second[10:60] = True

@@ -252,14 +252,6 @@ def test_attention_on_the_object_is_all_and_elsewhere_none(task):
     np.testing.assert_allclose(found["mass"][:, 0], found["chance"])
 
 
-def test_entropy_is_that_of_equal_shares():
-    weights = np.zeros((1, 2, 49))
-    weights[0, 0], weights[0, 1, 7] = 1 / 49, 1
-    np.testing.assert_allclose(
-        answering.entropy(weights), [[np.log(49), 0]], atol=1e-9
-    )
-
-
 def test_questions_are_read_or_refused(task):
     question = task.train["question"][0]
     assert answering.read_question(task, f" {question.upper()}? ") == question

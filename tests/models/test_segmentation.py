@@ -182,15 +182,3 @@ def test_octaves():
     centres, group = segmentation.octaves([8, 9, 16, 31, 32], bins=2)
     np.testing.assert_array_equal(group, [0, 0, 1, 1, 1])
     np.testing.assert_allclose(centres, [8 * 2**0.5, 16 * 2**0.5])
-
-
-def test_rank_correlation_is_spearman_s():
-    stats = pytest.importorskip("scipy.stats")
-    random = np.random.default_rng(0)
-    first = random.integers(0, 9, 50)  # with ties
-    second = first + random.normal(0, 3, 50)
-    wanted = stats.spearmanr(first, second).statistic
-    found = segmentation.rank_correlation(first, second)
-    assert found == pytest.approx(wanted)
-    assert segmentation.rank_correlation([1, 2, 3], [6, 5, 4]) == -1
-    assert np.isnan(segmentation.rank_correlation([1, 2], [3, 3]))

@@ -38,3 +38,10 @@ def test_seeds_that_not_every_backend_takes(bad):
         checks.seed(bad)
     assert checks.seed(None) is None
     keras.random.SeedGenerator(checks.seed(2**32 - 1))
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1, 1.5, "0.1", True, None, float("nan")])
+def test_rates_that_are_no_dropout(bad):
+    with pytest.raises(ValueError, match=r"dropout in \[0, 1\). Received"):
+        checks.dropout(bad)
+    assert checks.dropout(0) == 0 and checks.dropout(0.5) == 0.5
