@@ -170,7 +170,7 @@ def test_trains_reads_and_follows(tiny, task, words):
         assert one.alpha.shape == one.beta.shape == shape
         np.testing.assert_allclose(one.beta.sum(axis=1), 1, atol=1e-5)
     assert set(attribute_captions.spread(readings)) == {"alpha", "beta"}
-    with pytest.raises(ValueError, match="kind to be one of none.*'all'"):
+    with pytest.raises(ValueError, match="one of .'none'.*Received: 'all'"):
         run("all")
 
 
