@@ -429,8 +429,9 @@ class QuestionAnswering(Settings):
     `choice_models` choose among four answers and four boxes, after training
     on `choice_scenes` scenes each. `held_out` scenes are for validation and as
     many for test. Each has its number of epochs; of `models` those that have
-    no attention learn for `blind_epochs`. With real data the fields of scenes
-    do not count.
+    no attention learn for `blind_epochs`. `kinds` are the kinds of questions
+    about scenes, `told_kinds` those with four answers. With real data the
+    fields of scenes do not count.
 
     Images have `side` pixels a side, features a grid of `grid` rows. The
     `encoder` is `"named"`: trained for `named_epochs` epochs to name the
@@ -458,6 +459,8 @@ class QuestionAnswering(Settings):
     )
     position_models: tuple = ("ibowimg", "smem-1", "smem-2")
     choice_models: tuple = ("lstm-q-i", "lstm-att")
+    kinds: tuple = ("colour", "digit", "relation")
+    told_kinds: tuple = ("colour", "digit")
     scenes: int = 4000
     position_scenes: int = 1500
     choice_scenes: int = 1000

@@ -42,6 +42,8 @@ PLACES = ("upper left", "upper right", "lower left", "lower right")
 RELATIONS = ("left of", "right of", "above", "below")
 SIDES = ("left", "right", "top", "bottom")
 CHOICES = 4
+# Kinds of questions about digits, in the order in which they are asked.
+KINDS = ("colour", "digit", "place", "exists", "relation")
 
 _SIZES = (56, 84)
 _MOST = 4
@@ -265,10 +267,37 @@ def _about_digits(random, scenes, quarter, task):
             rows += _one_hop(random, scene, *there)
         if len(there[0]) == _MOST:
             rows += _two_hops(random, scene, *there, pointing)
-    if task == "telling":
-        # Yes and no are not four answers.
-        rows = [row for row in rows if row[2] != "exists"]
     return rows
+
+
+def _kept(rows, task, kinds):
+    """Leave out the questions of other kinds than those wanted."""
+    wanted = _wanted(task, kinds)
+    rows = [row for row in rows if row[2] in wanted]
+    if not rows:
+        raise ValueError(
+            f"expected scenes with questions of the kinds {', '.join(wanted)}. "
+            "Received: too few scenes, none has such a question; ask for more"
+        )
+    return rows
+
+
+def _wanted(task, kinds):
+    """Return the kinds of questions that a task asks, checked."""
+    # Yes and no are not four answers.
+    known = [kind for kind in KINDS if task == "mixed" or kind != "exists"]
+    if kinds is None:
+        return known
+    if task not in ("mixed", "telling"):
+        raise ValueError(
+            f"kinds: the task {task!r} has one kind of questions, so expected "
+            f"None, received {kinds!r}"
+        )
+    if isinstance(kinds, str) or not kinds or not set(kinds) <= set(known):
+        raise ValueError(
+            f"kinds: expected some of {', '.join(known)}, received {kinds!r}"
+        )
+    return tuple(kinds)
 
 
 def _about_sides(side, with_cat):
@@ -350,6 +379,7 @@ def _read(
     size=56,
     seed=0,
     digits="digits28",
+    kinds=None,
 ):
     """Make scenes of one split, and ask questions about them.
 
@@ -365,6 +395,8 @@ def _read(
         size: Height and width of the images in pixels, 56 or 84.
         seed: Seed of the scenes and questions.
         digits: Data set of the digits, `"digits28"` (embedded) or `"mnist"`.
+        kinds: Which of `KINDS` `"mixed"` or `"telling"` ask, or None for all;
+            the scenes are the same.
 
     Returns:
         `images` uint8 (N, size, size, 3); for every question `question` and
@@ -390,6 +422,7 @@ def _read(
     if isinstance(size, bool) or size not in _SIZES:
         raise ValueError(f"size: expected 56 or 84, received {size!r}")
     scenery.check_digits(digits)
+    _wanted(task, kinds)
     count = whole_number("scenes", scenes, 1)
     seed = whole_number("seed", seed, 0, 2**32 - 1)
     random, size = scenery.random_state(seed, split), int(size)
@@ -400,7 +433,7 @@ def _read(
     else:
         fewest = _MOST if task == "pointing" else 2
         made, quarter = _quarters(random, split, size, count, digits, fewest)
-        rows = _about_digits(random, made, quarter, task)
+        rows = _kept(_about_digits(random, made, quarter, task), task, kinds)
     out = made | _columns(rows, made["boxes"])
     if task == "telling":
         out |= _answers_to_choose(random, rows, made)

@@ -398,7 +398,13 @@ def _options(settings, about, split):
         return {"size": side}
     train = split == "train"
     count = _count(settings, about) if train else settings.held_out
-    return {"task": about, "scenes": count, "size": side}
+    kinds = {"mixed": settings.kinds, "telling": settings.told_kinds}
+    return {
+        "task": about,
+        "kinds": kinds.get(about),
+        "scenes": count,
+        "size": side,
+    }
 
 
 def _longest(part):

@@ -9,7 +9,7 @@ from keras import ops
 from attnlib.layers import SoftAttention
 from attnlib.models.recurrent import LSTMKernels
 from attnlib.ops import checks
-from attnlib.text import PAD
+from attnlib.text import END, PAD
 
 QUESTIONS = ("lstm", "cnn", "bow")
 
@@ -89,6 +89,30 @@ class Places(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "units": self.units}
+
+
+def closed(words):
+    """Return questions with END behind their last word, as a question mark.
+
+    Args:
+        words: Integers, shape (B, T), padding behind the words.
+
+    Returns:
+        Integers, shape (B, T + 1). Who looks before each word can look once
+        more when all words are known.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from attnlib.models.question_layers import closed
+    >>> np.array(closed(np.array([[5, 7], [6, 0]]))).tolist()
+    [[5, 7, 3], [6, 3, 0]]
+    """
+    words = ops.cast(words, "int32")
+    longer = ops.pad(words, ((0, 0), (0, 1)), constant_values=PAD)
+    count = ops.sum(ops.cast(ops.not_equal(words, PAD), "int32"), axis=1)
+    behind = ops.equal(ops.arange(longer.shape[1]), count[:, None])
+    return ops.where(behind, END, longer)
 
 
 def word_embedding(size, width, stddev=1.0):

@@ -231,6 +231,21 @@ def test_how_many_questions(made):
         assert (np.bincount(made[task]["image"]) == 4).all()
 
 
+def test_some_kinds_are_asked_about_the_same_scenes(made):
+    kinds = ("relation", "digit")
+    for task in ("mixed", "telling"):
+        every = datasets.load("question_scenes", task=task, scenes=40)
+        some = datasets.load(
+            "question_scenes", task=task, scenes=40, kinds=kinds
+        )
+        np.testing.assert_array_equal(some["images"], every["images"])
+        rows = [i for i, kind in enumerate(every["kind"]) if kind in kinds]
+        assert 0 < len(rows) < len(every["kind"])
+        for key in ("question", "answer", "kind"):
+            assert some[key] == [every[key][i] for i in rows]
+        np.testing.assert_array_equal(some["box"], every["box"][rows])
+
+
 # Nothing to guess
 
 
@@ -443,6 +458,15 @@ def test_a_load_cannot_be_changed_by_its_caller():
         ({"scenes": 2.0}, "scenes: expected a whole number"),
         ({"digits": "hershey"}, "digits: expected one of digits28, mnist"),
         ({"seed": -1}, "seed: expected a whole number"),
+        (
+            {"kinds": ("colour", "size")},
+            "kinds: expected some of colour, .*siz",
+        ),
+        ({"kinds": "colour"}, "kinds: expected some of colour"),
+        ({"kinds": ()}, "kinds: expected some of colour"),
+        ({"task": "telling", "kinds": ("exists",)}, "place, relation, receiv"),
+        ({"task": "pointing", "kinds": ("relation",)}, "expected None"),
+        ({"kinds": ("relation",), "scenes": 1, "seed": 1}, "ask for more"),
         ({"side": 56}, "no option 'side'; its options are task, scenes"),
     ],
 )
