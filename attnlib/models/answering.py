@@ -13,7 +13,6 @@ from scipy.special import log_softmax, softmax
 from attnlib import datasets, text
 from attnlib.datasets import (
     digit_scenes,
-    question_scenes,
     questions,
     scenery,
     vqa_v2,
@@ -51,6 +50,9 @@ ENCODERS = {
     "vgg19": "VGG-19 trained on ImageNet, frozen",
 }
 
+# How the learning rate ends: high until the last fifth, or as a cosine.
+SCHEDULES = ("steady", "cosine")
+
 # Side of the windows on single digits that the encoder learns to name, and
 # how far, in pixels, a digit may be off their middle.
 _WINDOW, _OFF = 32, 6
@@ -62,7 +64,7 @@ _TOGETHER = 200
 _SAMPLE = 500
 _RECIPE = (
     "encoder grid filters units attention_units dropout batch_size "
-    "learning_rate warmup_steps"
+    "learning_rate warmup_steps schedule"
 ).split()
 _NAMING = "filters names named_epochs".split()
 
@@ -341,14 +343,12 @@ def load_tasks(settings, namer=None) -> dict:
         namer: As of `load_task`.
 
     Returns:
-        Dict from `Task.about` to `Task`: of scenes those of which the profile
-        has some, telling and pointing of Visual7W, or the data set's only one.
+        Dict from `Task.about` to `Task`: of scenes those of the profile,
+        telling and pointing of Visual7W, or the data set's only one.
     """
     kinds = (settings.dataset,)
     if settings.dataset == "question_scenes":
-        kinds = [
-            kind for kind in question_scenes.TASKS if _count(settings, kind)
-        ]
+        kinds = settings.tasks
     if settings.dataset == "visual7w":
         kinds = ("telling", "pointing")
     tasks = [load_task(settings, kind, namer) for kind in kinds]
@@ -627,8 +627,25 @@ def build(settings, task, kind, steps):
         "question": (None, task.longest),
     }
     model.build(shape)
-    model.compile(warmed_adam(settings, steps))
+    model.compile(_optimizer(settings, steps))
     return model
+
+
+def _optimizer(settings, steps):
+    """Return Adam with the schedule of a profile.
+
+    A second look learns late, after thousands of updates in which it has
+    nothing to gain. `"steady"` keeps the rate high until a fifth is left.
+    """
+    checks.one_of("schedule", settings.schedule, SCHEDULES)
+    if settings.schedule == "cosine":
+        return warmed_adam(settings, steps)
+    rate = settings.learning_rate
+    ends = [max(1, 4 * steps // 5), max(2, 9 * steps // 10)]
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
+        ends, [rate, rate / 4, rate / 16]
+    )
+    return keras.optimizers.Adam(schedule, global_clipnorm=1.0)
 
 
 def train(settings, task, kind):

@@ -23,7 +23,7 @@ from attnlib.text import PAD
 VERSION = 2  # Raised when trained results change.
 
 # Of the variance of SAN's matrices at the start, times Glorot's.
-_SCALE = 4.0
+_SCALE = 8.0
 
 
 class QuestionModel(keras.Model):
