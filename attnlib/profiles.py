@@ -434,7 +434,8 @@ class QuestionAnswering(Settings):
     about scenes, `told_kinds` those with four answers. With real data the
     fields of scenes do not count.
 
-    Images have `side` pixels a side, features a grid of `grid` rows. The
+    Images have `side` pixels a side, features a grid of `grid` rows, in the
+    position tests of `position_grid`. The
     `encoder` is `"named"`: trained for `named_epochs` epochs to name the
     digits of `names` scenes, then frozen; `"joint"`: trained with the rest; or
     `"vgg19"`: trained on ImageNet and frozen, with a grid of `side` / 16 rows.
@@ -465,22 +466,23 @@ class QuestionAnswering(Settings):
     position_scenes: int = 2000
     choice_scenes: int = 1000
     held_out: int = 300
-    side: int = 56
-    grid: int = 7
+    side: int = 64
+    grid: int = 4
+    position_grid: int = 8
     encoder: str = "named"
     filters: int = 16
     names: int = 5000
     named_epochs: int = 7
     units: int = 64
-    attention_units: int = 64
+    attention_units: int = 128
     dropout: float = 0.0
     min_count: int = 1
     num_answers: int = 1000
-    epochs: int = 12
+    epochs: int = 6
     blind_epochs: int = 2
     position_epochs: int = 8
     choice_epochs: int = 8
-    batch_size: int = 64
+    batch_size: int = 32
     learning_rate: float = 3e-3
     warmup_steps: int = 100
     schedule: str = "steady"
@@ -1147,9 +1149,11 @@ _VARIANTS = {
 # No encoder but their own has been trained on photographs of rooms or COCO.
 _OF_REAL_IMAGES = {
     "encoder": "joint",
+    "grid": 7,
     "filters": 32,
     "units": 256,
     "attention_units": 256,
+    "batch_size": 64,
     "learning_rate": 1e-3,
     "warmup_steps": 300,
     "schedule": "cosine",
@@ -1261,7 +1265,8 @@ _SETTINGS = {
             "held_out": 1000,
             "choice_scenes": 5000,
             "choice_epochs": 8,
-            "epochs": 8,
+            "epochs": 6,
+            "batch_size": 64,
             "units": 128,
             "attention_units": 128,
         },

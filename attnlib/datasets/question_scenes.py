@@ -1,15 +1,16 @@
 """Questions about generated scenes, with the boxes that answer them.
 
 Embedded: digits, squares and cats on dimmed pieces of photographs, as in
-`digit_scenes`. What every question is about is known, hop by hop: `which digit
-is left of the seven` needs the seven first and then what is beside it. Whether
-attention goes there is measured, not admired.
+`digit_scenes`. What every question is about is known, hop by hop: `what
+colour is the digit left of the red digit` needs the red one first and then what
+is beside it. Whether attention goes there is measured, not admired.
 
 Tasks:
 
 - `"mixed"`: two to four digits in the quarters of a picture, no digit and no
   colour twice. Kinds of questions: `colour`, `digit`, `place` and `exists` need
-  one hop; `relation` needs two, and is asked where there are four digits.
+  one hop; `relation` needs two, and is asked where there are four digits. All
+  that is known of the first is its colour, and all that is asked for a colour.
 - `"absolute"` and `"relative"`: a red square on one of the four sides of the
   picture, or of a cat; after the text of the paper below. Of the four
   questions about a scene one is answered by `yes`, whatever side it asks for.
@@ -45,7 +46,7 @@ CHOICES = 4
 # Kinds of questions about digits, in the order in which they are asked.
 KINDS = ("colour", "digit", "place", "exists", "relation")
 
-_SIZES = (56, 84)
+_SIZES = (56, 64, 84)
 _MOST = 4
 _EDGE, _GAP = 1, 2  # pixels around a box, and between two boxes
 _ABSENT = -1
@@ -239,17 +240,16 @@ def _two_hops(random, scene, label, colour, quarter, pointing):
     """Ask eight questions about what is beside a digit of one scene."""
     asked = []
     for relation, first, second in _neighbours(quarter):
-        by_digit = random.randint(2) != pointing
-        named = DIGITS[label[first]]
-        if not by_digit:
-            # "one" is a digit, so no "red one".
-            named = f"{COLOURS[colour[first]]} digit"
-        text = f"which digit is {relation} the {named}"
-        answer = DIGITS[label[second]]
-        if not (by_digit or pointing):
-            # Who names a colour asks for a colour, who names a digit for a
-            # digit: what the first hop sees is no answer, which a question
-            # says by itself, and that leaves five colours or nine digits.
+        # "one" is a digit, so no "red one".
+        named = f"{COLOURS[colour[first]]} digit"
+        if pointing:
+            if random.randint(2):
+                named = DIGITS[label[first]]
+            text = f"which digit is {relation} the {named}"
+            answer = DIGITS[label[second]]
+        else:
+            # Who names a colour asks for a colour: what the first hop sees is
+            # no answer, which a question says by itself.
             text = f"what colour is the digit {relation} the {named}"
             answer = COLOURS[colour[second]]
         asked.append((text, answer, "relation", scene, 2, (first, second)))
@@ -392,7 +392,7 @@ def _read(
         scenes: Number of scenes. `"mixed"` asks 4 questions about a scene, 12
             where it has four digits, as half of them; `"telling"` one less of
             each; `"pointing"` 8; `"absolute"` and `"relative"` 4.
-        size: Height and width of the images in pixels, 56 or 84.
+        size: Height and width of the images in pixels, 56, 64 or 84.
         seed: Seed of the scenes and questions.
         digits: Data set of the digits, `"digits28"` (embedded) or `"mnist"`.
         kinds: Which of `KINDS` `"mixed"` or `"telling"` ask, or None for all;
@@ -420,7 +420,7 @@ def _read(
             f"task: expected one of {', '.join(TASKS)}, received {task!r}"
         )
     if isinstance(size, bool) or size not in _SIZES:
-        raise ValueError(f"size: expected 56 or 84, received {size!r}")
+        raise ValueError(f"size: expected 56, 64 or 84, received {size!r}")
     scenery.check_digits(digits)
     _wanted(task, kinds)
     count = whole_number("scenes", scenes, 1)
