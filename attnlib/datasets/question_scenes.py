@@ -236,21 +236,17 @@ def _neighbours(quarter):
     ]
 
 
-def _two_hops(random, scene, label, colour, quarter, pointing):
+def _two_hops(scene, label, colour, quarter, pointing):
     """Ask eight questions about what is beside a digit of one scene."""
     asked = []
     for relation, first, second in _neighbours(quarter):
         # "one" is a digit, so no "red one".
-        named = f"{COLOURS[colour[first]]} digit"
-        if pointing:
-            if random.randint(2):
-                named = DIGITS[label[first]]
-            text = f"which digit is {relation} the {named}"
-            answer = DIGITS[label[second]]
-        else:
+        named = f"{relation} the {COLOURS[colour[first]]} digit"
+        text, answer = f"which digit is {named}", DIGITS[label[second]]
+        if not pointing:
             # Who names a colour asks for a colour: what the first hop sees is
             # no answer, which a question says by itself.
-            text = f"what colour is the digit {relation} the {named}"
+            text = f"what colour is the digit {named}"
             answer = COLOURS[colour[second]]
         asked.append((text, answer, "relation", scene, 2, (first, second)))
     return asked
@@ -266,7 +262,7 @@ def _about_digits(random, scenes, quarter, task):
         if not pointing:
             rows += _one_hop(random, scene, *there)
         if len(there[0]) == _MOST:
-            rows += _two_hops(random, scene, *there, pointing)
+            rows += _two_hops(scene, *there, pointing)
     return rows
 
 

@@ -14,6 +14,7 @@ from attnlib.models.question_layers import (
     QuestionEncoder,
     closed,
     locate,
+    scoring_kernel,
     word_embedding,
 )
 from attnlib.models.recurrent import word_nll
@@ -21,9 +22,6 @@ from attnlib.ops import checks
 from attnlib.text import PAD
 
 VERSION = 2  # Raised when trained results change.
-
-# Of the variance of SAN's matrices at the start, times Glorot's.
-_SCALE = 8.0
 
 
 class QuestionModel(keras.Model):
@@ -431,12 +429,7 @@ class StackedAttentionNetwork(QuestionModel):
         self.attention = StackedAttention(
             self.attention_units,
             self.hops,
-            # Larger than Glorot's: where tanh is nearly linear, what is
-            # asked moves the scores of all places alike, and the softmax
-            # cancels it.
-            kernel_initializer=keras.initializers.VarianceScaling(
-                _SCALE, "fan_avg", "uniform"
-            ),
+            kernel_initializer=scoring_kernel(),
             name="attention",
         )
         self.answer = keras.layers.Dense(self.num_answers, name="answer")
