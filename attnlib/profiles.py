@@ -464,7 +464,7 @@ class QuestionAnswering(Settings):
     told_kinds: tuple = ("colour", "digit")
     scenes: int = 3000
     position_scenes: int = 2000
-    choice_scenes: int = 1000
+    choice_scenes: int = 2500
     held_out: int = 300
     side: int = 64
     grid: int = 4
@@ -479,9 +479,9 @@ class QuestionAnswering(Settings):
     min_count: int = 1
     num_answers: int = 1000
     epochs: int = 6
-    blind_epochs: int = 2
-    position_epochs: int = 8
-    choice_epochs: int = 8
+    blind_epochs: int = 1
+    position_epochs: int = 6
+    choice_epochs: int = 5
     batch_size: int = 32
     learning_rate: float = 3e-3
     warmup_steps: int = 100
@@ -1009,7 +1009,7 @@ _ASKING = {
         "position_epochs": 1,
         "choice_epochs": 1,
     },
-    "quick": {},
+    "quick": {"tasks": ("mixed", "absolute", "relative", "telling")},
     "paper": {},
 }
 
