@@ -714,10 +714,13 @@ def train(settings, task, kind):
 
 def _epochs(settings, about, kind):
     """Return how often a model sees its training questions."""
-    own = settings.blind_epochs if kind in _BLIND else settings.epochs
+    blind = kind in _BLIND
+    own = settings.blind_epochs if blind else settings.epochs
+    # Half as many are enough to find that "no" is most often right.
+    positions = max(1, settings.position_epochs // (2 if blind else 1))
     return {
-        "absolute": settings.position_epochs,
-        "relative": settings.position_epochs,
+        "absolute": positions,
+        "relative": positions,
         "telling": settings.choice_epochs,
         "pointing": settings.choice_epochs,
     }.get(about, own)
