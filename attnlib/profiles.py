@@ -24,6 +24,7 @@ NOTEBOOKS = {
     "07": "07_draw",
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
+    "10": "10_fine_grained",
     "11": "11_visual_question_answering",
     "12": "12_action_recognition",
     "14": "14_attention_to_scale",
@@ -242,6 +243,42 @@ class SpatialTransformers(Settings):
     colocalization_epochs: int = 10
     colocalization_rate: float = 1e-3
     encoder_epochs: int = 3
+
+
+@dataclass(frozen=True)
+class FineGrained(Settings):
+    """Notebook 10: spatial transformers side by side.
+
+    `models` are kinds of `attnlib.models.fine_grained.parse`. Of `examples`
+    glyphs, or of all photographs of a real data set, all are learned;
+    `held_out` glyphs are for validation and as many for test. Images are
+    `side` pixels high and wide; a window is `scale` of that and read at `crop`
+    pixels. The reader has `convolutions`, the first of `filters`, and gives
+    `units` features. `localization_rate` is the factor of the learning rate in
+    the localisation network.
+    """
+
+    may_be_zero: ClassVar[tuple] = ("dropout", "warmup_steps")
+
+    dataset: str = "two_part_glyphs"
+    models: tuple = ("none", "1-st", "2-st", "4-st")
+    side: int = 56
+    examples: int = 3000
+    held_out: int = 800
+    scale: float = 0.4
+    crop: int = 20
+    head: str = "expected"
+    filters: int = 16
+    convolutions: int = 3
+    units: int = 64
+    dropout: float = 0.0
+    localization_filters: int = 8
+    localization_pool: int = 2
+    localization_rate: float = 1.0
+    epochs: int = 10
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    warmup_steps: int = 30
 
 
 @dataclass(frozen=True)
@@ -1068,6 +1105,35 @@ _SEGMENTATION = {
     },
 }
 
+_FINE_GRAINED = {
+    "smoke": {
+        "models": ("none", "2-st"),
+        "examples": 96,
+        "held_out": 32,
+        "filters": 4,
+        "units": 8,
+        "localization_filters": 4,
+        "epochs": 1,
+    },
+    "quick": {},
+    # No network here was trained on other photographs before.
+    "paper": {
+        "dataset": "flowers17",
+        "side": 128,
+        "scale": 0.5,
+        "crop": 64,
+        "filters": 16,
+        "convolutions": 5,
+        "units": 128,
+        "dropout": 0.5,
+        "localization_filters": 16,
+        "localization_pool": 4,
+        "localization_rate": 0.1,
+        "epochs": 60,
+        "learning_rate": 2e-3,
+    },
+}
+
 _SCHEMAS = {
     "00": Motivation,
     "01": EncoderDecoder,
@@ -1079,6 +1145,7 @@ _SCHEMAS = {
     "07": Draw,
     "08": Handwriting,
     "09": SpatialTransformers,
+    "10": FineGrained,
     "11": QuestionAnswering,
     "12": Actions,
     "14": Segmentation,
@@ -1114,6 +1181,7 @@ _PROFILES = {
     "07": _DRAWING,
     "08": _PENS,
     "09": _TRANSFORMERS,
+    "10": _FINE_GRAINED,
     "11": _ASKING,
     "12": _ACTIONS,
     "14": _SEGMENTATION,
@@ -1227,6 +1295,10 @@ _SETTINGS = {
             "filters": 16,
             "learning_rate": 2e-3,
         },
+    },
+    ("10", "paper"): {
+        "flowers17": {},
+        "cub_200": {"dataset": "cub_200", "side": 224, "crop": 112},
     },
     ("11", "paper"): {
         # The paper's position tests, rebuilt, with more scenes than `quick`.
@@ -1439,8 +1511,9 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
         `Captions`, `SemanticAttention`, `RecurrentGlimpses`, `Draw`,
-        `Handwriting`, `SpatialTransformers`, `QuestionAnswering`, `Actions`,
-        `Segmentation` or, without fields of its own, `Settings`.
+        `Handwriting`, `SpatialTransformers`, `FineGrained`,
+        `QuestionAnswering`, `Actions`, `Segmentation` or, without fields of
+        its own, `Settings`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a
