@@ -258,7 +258,7 @@ class FineGrained(Settings):
     the localisation network.
     """
 
-    may_be_zero: ClassVar[tuple] = ("dropout", "warmup_steps")
+    may_be_zero: ClassVar[tuple] = ("dropout",)
 
     dataset: str = "two_part_glyphs"
     models: tuple = ("none", "1-st", "2-st", "4-st")
@@ -274,11 +274,10 @@ class FineGrained(Settings):
     dropout: float = 0.0
     localization_filters: int = 8
     localization_pool: int = 2
-    localization_rate: float = 1.0
-    epochs: int = 10
+    localization_rate: float = 3.0
+    epochs: int = 8
     batch_size: int = 32
     learning_rate: float = 3e-3
-    warmup_steps: int = 30
 
 
 @dataclass(frozen=True)
@@ -1128,9 +1127,9 @@ _FINE_GRAINED = {
         "dropout": 0.5,
         "localization_filters": 16,
         "localization_pool": 4,
-        "localization_rate": 0.1,
+        "localization_rate": 1.0,
         "epochs": 60,
-        "learning_rate": 2e-3,
+        "learning_rate": 1e-3,
     },
 }
 

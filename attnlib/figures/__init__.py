@@ -82,6 +82,12 @@ from attnlib.figures.videos import (
     attention_moment,
     attention_strip,
 )
+from attnlib.figures.windows import (
+    confusion_matrices,
+    places_around_parts,
+    window_view,
+    windows_on_images,
+)
 
 
 def __getattr__(name):
@@ -111,6 +117,7 @@ __all__ = [
     "boxes_to_choose",
     "captioned_images",
     "claims_table",
+    "confusion_matrices",
     "cost_curves",
     "crop_view",
     "density_map",
@@ -138,6 +145,7 @@ __all__ = [
     "pen_strokes",
     "picture",
     "place_map",
+    "places_around_parts",
     "presets",
     "question_drawer",
     "question_explorer",
@@ -162,6 +170,8 @@ __all__ = [
     "use_style",
     "verdict_bars",
     "window_map",
+    "window_view",
+    "windows_on_images",
     "word_bars",
     "word_explorer",
     "word_maps",

@@ -121,9 +121,7 @@ def windows_on_images(
         marks = None if parts is None else parts[index]
         _draw_windows(axes[index], image, places[index], scale, marks)
         if titles is not None:
-            axes[index].set_title(
-                str(titles[index]), fontsize=11, loc="center"
-            )
+            axes[index].set_title(str(titles[index]), fontsize=11, loc="center")
     fig.legend(
         *axes[0].get_legend_handles_labels(),
         loc="outside lower center",
@@ -214,7 +212,9 @@ def places_around_parts(offsets, scale, names, title, bins=24):
         mesh, ax=axes, label="share of the images", shrink=0.8, ticks=[]
     )
     ticks = [0, 0.01, 0.05, 0.1, 0.25]
-    bar.set_ticks([math.sqrt(t) for t in ticks], labels=[f"{t:.0%}" for t in ticks])
+    bar.set_ticks(
+        [math.sqrt(t) for t in ticks], labels=[f"{t:.0%}" for t in ticks]
+    )
     style.set_figure_title(fig, title)
     told = "; ".join(
         f"window {n + 1} holds the {name} in {inside[n, row]:.0%} of the images"
@@ -333,7 +333,9 @@ def window_view(image, places, scale, crops, probabilities, names, title):
     colors = [style.COLORS["grey"]] * len(names)
     colors[best] = style.COLORS["blue"]
     below.bar(range(len(names)), 100 * probabilities, color=colors)
-    below.set_xticks(range(len(names)), names, fontsize=9 if len(names) < 17 else 7)
+    below.set_xticks(
+        range(len(names)), names, fontsize=9 if len(names) < 17 else 7
+    )
     if max(map(len, map(str, names))) > 4:
         below.tick_params(axis="x", labelrotation=60)
     below.set_ylim(0, 100)

@@ -25,7 +25,7 @@ _KIND = re.compile(r"([1-9])-st")
 _SPLITS = ("train", "validation", "test")
 _RECIPE = (
     "scale crop head filters convolutions units dropout localization_filters "
-    "localization_pool localization_rate batch_size learning_rate warmup_steps"
+    "localization_pool localization_rate batch_size learning_rate"
 ).split()
 _NETWORK = _RECIPE[: _RECIPE.index("localization_rate")]
 _TOGETHER = 200  # Images that are looked at in one step.
@@ -178,12 +178,9 @@ def build(settings, task, kind, steps) -> ParallelTransformers:
         **{key: getattr(settings, key) for key in _NETWORK},
     )
     model.build((None, *task.train[0].shape[1:]))
-    warmup = min(settings.warmup_steps, max(1, steps // 10))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps - warmup),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warmup,
+    # It stays high for long: a window that hunts for its part needs it.
+    schedule = keras.optimizers.schedules.PolynomialDecay(
+        settings.learning_rate, max(1, steps), 0.0, power=0.5
     )
     model.compile(
         FactorAdam(
