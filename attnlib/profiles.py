@@ -263,8 +263,8 @@ class FineGrained(Settings):
     dataset: str = "two_part_glyphs"
     models: tuple = ("none", "1-st", "2-st", "4-st")
     side: int = 56
-    examples: int = 3000
-    held_out: int = 800
+    examples: int = 2800
+    held_out: int = 600
     scale: float = 0.4
     crop: int = 20
     head: str = "expected"

@@ -3,9 +3,9 @@
 Operations and layers are timed beside their obvious alternatives, too, a
 search of many sentences beside one after the other, training with a part of a
 model beside training without it, a network of several scales beside one of a
-single scale, and one of several windows beside one of none. Prints a table and writes
-`reports/benchmarks/<backend>.json`. Choose the backend with KERAS_BACKEND (or
-`make bench BACKEND=jax`), cases by name.
+single scale, and one of several windows beside one of none. Prints a table and
+writes `reports/benchmarks/<backend>.json`. Choose the backend with
+KERAS_BACKEND (or `make bench BACKEND=jax`), cases by name.
 """
 
 import argparse

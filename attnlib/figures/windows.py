@@ -7,7 +7,7 @@ corner; a window of scale s ends at its middle plus and minus s.
 import math
 
 import numpy as np
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.patches import Rectangle
 
 from attnlib.figures import style
 from attnlib.figures.display import set_alt
@@ -33,16 +33,15 @@ def _draw_windows(ax, image, places, scale, parts=None):
     style.draw_image(ax, image)
     ax.set_facecolor("#dddddd")
     if parts is not None:
-        for part in _pixels(parts, height, width):
-            ax.add_patch(
-                Circle(
-                    part,
-                    max(height, width) / 45,
-                    facecolor="white",
-                    edgecolor="black",
-                    zorder=3,
-                )
-            )
+        ax.plot(
+            *_pixels(parts, height, width).T,
+            linestyle="",
+            marker="+",
+            markersize=9,
+            markeredgewidth=1.8,
+            color=style.COLORS["amber"],
+            zorder=3,
+        )
     for number, (x, y) in enumerate(_pixels(places, height, width)):
         color, dash = _look(number)
         ax.add_patch(
@@ -93,7 +92,7 @@ def windows_on_images(
         images: (B, H, W[, C]) or a list of images.
         places: (B, N, 2), middles of N windows.
         scale: side of the windows, as a part of the image's.
-        parts: (B, P, 2), places to mark by dots, or None.
+        parts: (B, P, 2), places to mark by crosses, or None.
         titles: one short string an image, or None.
         title: what to see, over the whole figure.
         columns: images side by side.
@@ -169,7 +168,7 @@ def places_around_parts(offsets, scale, names, title, bins=24):
         )
     count = offsets.shape[1]
     side = 6.2 / max(count, 2)
-    fig = style.new_figure(7.0, len(names) * (side + 0.35) + 0.9)
+    fig = style.new_figure(7.0, len(names) * (0.8 * side + 0.35) + 0.9)
     axes = fig.subplots(
         len(names), count, squeeze=False, sharex=True, sharey=True
     )

@@ -80,8 +80,8 @@ class ParallelTransformers(keras.Model):
     Reference:
         Jaderberg et al. 2015, arXiv:1506.02025, section 4.3 and appendix A.
         Differs from the paper in: small networks from scratch in place of
-        Inception; the head `"expected"`, which the paper does not have; a
-        bound on the middles.
+        Inception; one reader for all windows in place of one each; the head
+        `"expected"`, which the paper does not have; a bound on the middles.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ def test_windows_lie_where_they_are():
     fig = figures.windows_on_images(
         IMAGES, PLACES, 0.4, PLACES[:, :1], ["a", "b"], "t"
     )
-    boxes = [p for p in fig.axes[1].patches if hasattr(p, "get_xy")]
+    boxes = fig.axes[1].patches
     x, y = boxes[-1].get_xy()
     # The middle of window 2 is at ((1 + .5) 10 - 1) / 2 = 7 and 6.5.
     assert (x, y) == pytest.approx((7 - 2, 6.5 - 2))
