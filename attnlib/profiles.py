@@ -263,7 +263,7 @@ class FineGrained(Settings):
     dataset: str = "two_part_glyphs"
     models: tuple = ("none", "1-st", "2-st", "4-st")
     side: int = 56
-    examples: int = 2800
+    examples: int = 3000
     held_out: int = 600
     scale: float = 0.4
     crop: int = 20
@@ -274,8 +274,8 @@ class FineGrained(Settings):
     dropout: float = 0.0
     localization_filters: int = 8
     localization_pool: int = 2
-    localization_rate: float = 3.0
-    epochs: int = 8
+    localization_rate: float = 1.0
+    epochs: int = 9
     batch_size: int = 32
     learning_rate: float = 3e-3
 
