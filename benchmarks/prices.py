@@ -7,6 +7,7 @@ import numpy as np
 from harness import spread
 
 from attnlib import timing
+from attnlib.models.action_recognition import AttentionRecogniser
 from attnlib.models.semantic_attention import SemanticCaptioner
 
 
@@ -46,21 +47,58 @@ def semantic_attention(
     return update("both"), update("none")
 
 
-def compare(rounds=5, clock=time.perf_counter, repeats=5, **sizes) -> dict:
+def actions(batch=16, steps=30, places=49, width=1024, units=512, layers=3):
+    """Return `(with_it, without)`: functions that make one update each.
+
+    The recogniser of notebook 12 at the paper's sizes, with attention to the
+    places of every frame, its penalty included, and with their average.
+    """
+    generator = np.random.default_rng(0)
+    features = generator.random((batch, steps, places, width), "float32")
+    labels = generator.integers(0, 11, batch).astype("int32")
+
+    def update(pooling, **options):
+        model = AttentionRecogniser(11, units, layers, pooling, **options)
+        model.build(features.shape)
+        model.compile(keras.optimizers.Adam(1e-3))
+        return lambda: float(
+            model.train_on_batch(features, labels, return_dict=True)["loss"]
+        )
+
+    return update("attention", penalty_weight=1.0), update("average")
+
+
+PRICES = {
+    "semantic": (
+        "update of a caption decoder with attention to attributes",
+        semantic_attention,
+    ),
+    "actions": (
+        "update of a recogniser of actions with attention to places",
+        actions,
+    ),
+}
+
+
+def compare(
+    case, rounds=5, clock=time.perf_counter, repeats=5, **sizes
+) -> dict:
     """Time both in turns.
 
     Args:
+        case: A key of `PRICES`.
         rounds: How often the ratio is measured.
         clock: Of `timing.interleaved_seconds`.
         repeats: Updates of each in a round.
-        **sizes: Of `semantic_attention`.
+        **sizes: Of the case's function.
 
     Returns:
         A dict with `name`, `backend`, the best `with_s` and `without_s` of one
         update, and the `ratio` with / without with its median, least and
         greatest value.
     """
-    with_it, without = semantic_attention(**sizes)
+    name, build = PRICES[case]
+    with_it, without = build(**sizes)
     # Plain Python numbers: there is nothing to wait for.
     calls = {"with": (with_it,), "without": (without,)}
     times = [
@@ -68,7 +106,7 @@ def compare(rounds=5, clock=time.perf_counter, repeats=5, **sizes) -> dict:
         for _ in range(rounds)
     ]
     return {
-        "name": "update of a caption decoder with attention to attributes",
+        "name": name,
         "backend": keras.config.backend(),
         "with_s": min(one["with"] for one in times),
         "without_s": min(one["without"] for one in times),

@@ -28,14 +28,20 @@ import attnlib
 from attnlib import paths
 
 SEARCHES = {"beam_search": searches.compare}
-PRICES = {"semantic": prices.compare}
 SCALES = {"scales": scales.compare}
 WINDOWS = {"windows": windows.compare}
 
 
 def main(arguments=None) -> int:
     """Run the benchmarks that the command line names."""
-    known = [*CASES, *SEARCHES, *PRICES, *SCALES, *WINDOWS, *PAIRS]
+    known = [
+        *CASES,
+        *SEARCHES,
+        *prices.PRICES,
+        *SCALES,
+        *WINDOWS,
+        *PAIRS,
+    ]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "case",
@@ -74,8 +80,8 @@ def main(arguments=None) -> int:
         searched.append(row)
         _show_search(row)
     priced = []
-    for name in filter(PRICES.__contains__, wanted):
-        row = PRICES[name](options.rounds, clock)
+    for name in filter(prices.PRICES.__contains__, wanted):
+        row = prices.compare(name, options.rounds, clock)
         priced.append(row)
         _show_price(row)
     scaled = []

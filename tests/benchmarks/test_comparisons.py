@@ -74,13 +74,23 @@ SEARCH = {
     "longest": 4,
 }
 
-PRICE = {
-    "batch": 2,
-    "words": 3,
-    "size": 12,
-    "width": 4,
-    "units": 6,
-    "attributes": 2,
+PRICES = {
+    "semantic": {
+        "batch": 2,
+        "words": 3,
+        "size": 12,
+        "width": 4,
+        "units": 6,
+        "attributes": 2,
+    },
+    "actions": {
+        "batch": 2,
+        "steps": 3,
+        "places": 4,
+        "width": 5,
+        "units": 6,
+        "layers": 2,
+    },
 }
 
 
@@ -202,8 +212,9 @@ def test_searches_that_differ_are_not_timed(monkeypatch):
         searches.compare(1, **SEARCH)
 
 
-def test_the_price_of_attention_is_a_ratio_of_updates():
-    row = prices.compare(1, repeats=1, **PRICE)
+@pytest.mark.parametrize("case", prices.PRICES)
+def test_the_price_of_attention_is_a_ratio_of_updates(case):
+    row = prices.compare(case, 1, repeats=1, **PRICES[case])
     assert row["with_s"] > 0 and row["without_s"] > 0
     assert row["ratio"]["least"] <= row["ratio"]["greatest"]
     json.dumps(row)
