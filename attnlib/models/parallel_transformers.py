@@ -13,6 +13,7 @@ VERSION = 1  # Raised when trained results change.
 HEADS = ("expected", "dense")
 
 _KERNEL = 5  # Of the localisation network's convolutions.
+_RIVALRY = 2.0  # How much a cell counts that other windows want more.
 _HABIT_WIDTH = 0.4  # Of a window's first habit, in half sides of the image.
 
 
@@ -220,7 +221,9 @@ class ParallelTransformers(keras.Model):
             found = ops.reshape(found, (-1, self.transformers, 2))
             return (1 - self.scale) * ops.tanh(found)
         maps = ops.reshape(found, (-1, *self.habit.shape))  # (B, L, N)
-        maps = maps + ops.cast(self.habit, maps.dtype)
+        # Zero for a single window.
+        claims = ops.log_softmax(maps, axis=-1)
+        maps = maps + _RIVALRY * claims + ops.cast(self.habit, maps.dtype)
         cells = ops.cast(self.cells, maps.dtype)
         return ops.einsum("bln,lc->bnc", ops.softmax(maps, axis=1), cells)
 
