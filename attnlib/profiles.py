@@ -254,11 +254,12 @@ class FineGrained(Settings):
     `held_out` glyphs are for validation and as many for test. Images are
     `side` pixels high and wide; a window is `scale` of that and read at `crop`
     pixels. The reader has `convolutions`, the first of `filters`, and gives
-    `units` features. `localization_rate` is the factor of the learning rate in
-    the localisation network.
+    `units` features. `overlap_penalty` is the weight of what windows share
+    in the loss, `localization_rate` the factor of the learning rate in the
+    localisation network.
     """
 
-    may_be_zero: ClassVar[tuple] = ("dropout",)
+    may_be_zero: ClassVar[tuple] = ("dropout", "overlap_penalty")
 
     dataset: str = "two_part_glyphs"
     models: tuple = ("none", "1-st", "2-st")
@@ -274,8 +275,9 @@ class FineGrained(Settings):
     dropout: float = 0.0
     localization_filters: int = 8
     localization_pool: int = 2
+    overlap_penalty: float = 1.0
     localization_rate: float = 3.0
-    epochs: int = 12
+    epochs: int = 9
     batch_size: int = 32
     learning_rate: float = 3e-3
 

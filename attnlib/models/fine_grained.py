@@ -25,7 +25,8 @@ _KIND = re.compile(r"([1-9])-st")
 _SPLITS = ("train", "validation", "test")
 _RECIPE = (
     "scale crop head filters convolutions units dropout localization_filters "
-    "localization_pool localization_rate batch_size learning_rate"
+    "localization_pool overlap_penalty localization_rate batch_size "
+    "learning_rate"
 ).split()
 _NETWORK = _RECIPE[: _RECIPE.index("localization_rate")]
 _TOGETHER = 200  # Images that are looked at in one step.

@@ -13,7 +13,6 @@ VERSION = 1  # Raised when trained results change.
 HEADS = ("expected", "dense")
 
 _KERNEL = 5  # Of the localisation network's convolutions.
-_RIVALRY = 2.0  # How much a cell counts that other windows want more.
 _HABIT_WIDTH = 0.4  # Of a window's first habit, in half sides of the image.
 
 
@@ -34,6 +33,11 @@ class ParallelTransformers(keras.Model):
        (B, N, units). They are put side by side, and a Dense layer gives the
        logits.
 
+    While training, windows pay for what they share: the loss has
+    `overlap_penalty` times the mean of `shared` over all pairs. Without it two
+    windows may settle on the same part, where nothing that they see tells
+    them of another one.
+
     Windows begin where they tile the image. Without transformers the whole
     image, brought to the size of a crop, is what the reader sees.
 
@@ -52,6 +56,8 @@ class ParallelTransformers(keras.Model):
         localization_filters: Filters of the first of the localisation
             network's two 5x5 convolutions; the second has twice as many.
         localization_pool: Pixels a side that are averaged before them.
+        overlap_penalty: Weight of the penalty on overlap, in nats; 0 for
+            none.
         **kwargs: Of `keras.Model`.
 
     Call arguments:
@@ -82,7 +88,8 @@ class ParallelTransformers(keras.Model):
         Jaderberg et al. 2015, arXiv:1506.02025, section 4.3 and appendix A.
         Differs from the paper in: small networks from scratch in place of
         Inception; one reader for all windows in place of one each; the head
-        `"expected"`, which the paper does not have; a bound on the middles.
+        `"expected"`, the bound on the middles and the penalty on overlap,
+        which the paper does not have.
     """
 
     def __init__(
@@ -98,6 +105,7 @@ class ParallelTransformers(keras.Model):
         dropout=0.0,
         localization_filters=8,
         localization_pool=2,
+        overlap_penalty=1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -119,6 +127,9 @@ class ParallelTransformers(keras.Model):
         )
         self.localization_pool = checks.positive_integer(
             "localization_pool", localization_pool
+        )
+        self.overlap_penalty = checks.non_negative_number(
+            "overlap_penalty", overlap_penalty
         )
         least = 2 ** (self.convolutions - 1)
         if self.crop < least:
@@ -199,7 +210,13 @@ class ParallelTransformers(keras.Model):
         self.localization.build((None, *self.sides, self.channels))
 
     def call(self, images, training=None):
-        return self.classify(self.crops(images), training=training)
+        if not self.transformers:
+            return self.classify(self.crops(images), training=training)
+        places = self.places(images)
+        if training and self.transformers > 1 and self.overlap_penalty:
+            overlap = ops.mean(shared(places, self.scale))
+            self.add_loss(self.overlap_penalty * overlap)
+        return self.classify(self.read(images, places), training=training)
 
     def places(self, images):
         """Return the middles (x, y) of the windows, shape (B, N, 2).
@@ -221,9 +238,7 @@ class ParallelTransformers(keras.Model):
             found = ops.reshape(found, (-1, self.transformers, 2))
             return (1 - self.scale) * ops.tanh(found)
         maps = ops.reshape(found, (-1, *self.habit.shape))  # (B, L, N)
-        # Zero for a single window.
-        claims = ops.log_softmax(maps, axis=-1)
-        maps = maps + _RIVALRY * claims + ops.cast(self.habit, maps.dtype)
+        maps = maps + ops.cast(self.habit, maps.dtype)
         cells = ops.cast(self.cells, maps.dtype)
         return ops.einsum("bln,lc->bnc", ops.softmax(maps, axis=1), cells)
 
@@ -310,6 +325,7 @@ class ParallelTransformers(keras.Model):
             "dropout": self.dropout,
             "localization_filters": self.localization_filters,
             "localization_pool": self.localization_pool,
+            "overlap_penalty": self.overlap_penalty,
         }
 
 
@@ -331,6 +347,31 @@ def _convolution(filters, size):
         activation="leaky_relu",
         kernel_initializer="he_normal",
     )
+
+
+def shared(places, scale):
+    """Return the part of a window that each pair of windows shares.
+
+    Args:
+        places: Middles of at least two windows, floating (B, N, 2).
+        scale: Side of the windows, as a part of the image's.
+
+    Returns:
+        Tensor (B, N (N - 1) / 2), 0 to 1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from attnlib.models.parallel_transformers import shared
+    >>> places = np.array([[[0.0, 0.0], [0.5, 0.0]]], "float32")
+    >>> np.array(shared(places, 0.5)).tolist()
+    [[0.5]]
+    """
+    first, second = np.triu_indices(places.shape[1], 1)
+    apart = ops.take(places, first, axis=1) - ops.take(places, second, axis=1)
+    # A window is 2 scale wide in coordinates from -1 to 1.
+    kept = ops.relu(1 - ops.abs(apart) / (2 * scale))
+    return ops.prod(kept, axis=-1)
 
 
 def tiles(count):

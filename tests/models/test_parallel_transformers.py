@@ -94,6 +94,35 @@ def test_expected_place_against_numpy():
     )
 
 
+def test_windows_pay_for_what_they_share():
+    """The share of a window, counted on a fine grid."""
+    places = np.float32([[[-0.1, 0.0], [0.2, 0.3], [0.9, 0.9]]])
+    points = pt.cell_middles(400, 400)
+    held = np.abs(points[:, None] - places[0]).max(-1) <= 0.4  # (L, 3)
+    wanted = [
+        (held[:, a] & held[:, b]).sum() / held[:, 0].sum()
+        for a, b in ((0, 1), (0, 2), (1, 2))
+    ]
+    found = to_numpy(pt.shared(places, 0.4))
+    np.testing.assert_allclose(found, [wanted], atol=0.01)
+
+
+def test_the_penalty_is_in_the_loss_while_training():
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    x, y = images(4), np.arange(4)
+    found = {}
+    for weight in (0.0, 2.0):
+        model = made(2, overlap_penalty=weight)
+        model.compile(keras.optimizers.SGD(0.0), loss)
+        trained = float(model.train_on_batch(x, y))
+        tested = float(model.test_on_batch(x, y))
+        found[weight] = trained - tested
+    overlap = to_numpy(pt.shared(model.places(x), model.scale)).mean()
+    assert overlap > 0
+    np.testing.assert_allclose(found[0.0], 0, atol=1e-5)
+    np.testing.assert_allclose(found[2.0], 2 * overlap, atol=1e-4)
+
+
 def test_a_sharp_map_is_a_place():
     model = made(1)
     habit = np.full((64, 1), -50.0, "float32")
@@ -226,6 +255,7 @@ def test_half_precision_keeps_places_exact():
         ({"head": "fc"}, "head to be one of.*'fc'"),
         ({"crop": 3}, "crop of at least 4 pixels for 3 conv.*Received: 3"),
         ({"dropout": 1.0}, "dropout"),
+        ({"overlap_penalty": -1.0}, "overlap_penalty"),
         ({"localization_pool": 20}, "at least 40x40 pixels.*32x32"),
     ],
 )
