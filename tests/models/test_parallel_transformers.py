@@ -112,7 +112,7 @@ def test_the_penalty_is_in_the_loss_while_training():
     x, y = images(4), np.arange(4)
     found = {}
     for weight in (0.0, 2.0):
-        model = made(2, overlap_penalty=weight)
+        model = made(2, overlap_penalty=weight, scale=0.9)
         model.compile(keras.optimizers.SGD(0.0), loss)
         trained = float(model.train_on_batch(x, y))
         tested = float(model.test_on_batch(x, y))
