@@ -1287,6 +1287,18 @@ _SETTINGS = {
             "catch_epochs": 400,
         },
     },
+    ("08", "paper"): {
+        None: {},
+        # Goes on from the networks of the profile itself.
+        "noise": {
+            "models": (
+                "synthesis",
+                "prediction",
+                "synthesis-noise",
+                "prediction-noise",
+            ),
+        },
+    },
     ("15", "paper"): {None: {}, "ablations": _VARIANTS, "vgg19": _VGG19},
     ("09", "paper"): {
         **{name: {"models": models} for name, models in _WARPED.items()},

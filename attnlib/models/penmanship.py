@@ -15,6 +15,7 @@ from attnlib.models.handwriting import (
     HandwritingSynthesis,
 )
 from attnlib.models.provenance import Provenance, digest_of
+from attnlib.models.weight_noise import AdaptiveWeightNoise
 from attnlib.text import pad
 from attnlib.training import Batches, train_or_load, warmed_adam
 
@@ -200,19 +201,14 @@ def build(settings, task, kind, steps):
         task: A `Task`.
         kind: `"synthesis"`, which reads the text, or `"prediction"`, which
             does not; with `settings.layers` layers, or one where
-            `"-1-layer"` follows.
+            `"-1-layer"` follows; `"-noise"` is for `train`.
         steps: Number of updates that the learning rate decays over.
 
     Raises:
         ValueError: There is no such kind.
     """
-    name, _, rest = kind.partition("-")
-    if name not in ("synthesis", "prediction") or rest not in ("", "1-layer"):
-        raise ValueError(
-            "expected synthesis or prediction, perhaps with -1-layer behind "
-            f"it. Received: {kind!r}"
-        )
-    sizes = (1 if rest else settings.layers, settings.units)
+    name, rest = _parse(kind)
+    sizes = (1 if rest == "1-layer" else settings.layers, settings.units)
     if name == "synthesis":
         model = HandwritingSynthesis(
             len(task.alphabet),
@@ -227,18 +223,52 @@ def build(settings, task, kind, steps):
     return model
 
 
+def _parse(kind):
+    """Return what a network reads, and what else is special about it."""
+    name, _, rest = kind.partition("-")
+    known = name in ("synthesis", "prediction")
+    if not known or rest not in ("", "1-layer", "noise"):
+        raise ValueError(
+            "expected synthesis or prediction, perhaps with -1-layer or "
+            f"-noise behind it. Received: {kind!r}"
+        )
+    return name, rest
+
+
+def make_noisy(settings, network, lines, steps):
+    """Return a network with adaptive noise on its weights, compiled.
+
+    Args:
+        settings: A `profiles.Handwriting`.
+        network: A network that was trained; its weights are the first means.
+        lines: The training lines, as of `groups`.
+        steps: Number of updates that the learning rate decays over.
+    """
+    points = sum(
+        int((y[..., 2] != handwriting.PADDING).sum()) for _, y, _ in lines
+    )
+    noisy = AdaptiveWeightNoise(network, points, seed=settings.seed)
+    noisy.compile(warmed_adam(settings, steps))
+    return noisy
+
+
 def train(settings, task, kind):
     """Train one network, or load what was trained.
 
     Args:
         settings: A `profiles.Handwriting`.
         task: A `Task`.
-        kind: As in `build`.
+        kind: As in `build`. A kind with `"-noise"` is trained as the one
+            without, then as long again with adaptive noise on its weights.
 
     Returns:
         An `attnlib.training.Training`, whose history has the `val_nll`,
-        `val_nll_point` and `val_sse` of `evaluate`.
+        `val_nll_point` and `val_sse` of `evaluate`. Weights that were noisy
+        are their means.
     """
+    name, rest = _parse(kind)
+    noisy = rest == "noise"
+    plain = train(settings, task, name) if noisy else None
     found = groups(task, "train", settings.buckets)
     batches = Batches(
         [(x, y) for x, y, _ in found], settings.batch_size, settings.seed
@@ -249,8 +279,13 @@ def train(settings, task, kind):
         logs = evaluate(model, task, "validation")
         return {f"val_{key}": value for key, value in logs.items()}
 
-    return train_or_load(
-        lambda: build(settings, task, kind, steps),
+    def make():
+        if noisy:
+            return make_noisy(settings, plain.model, found, steps)
+        return build(settings, task, kind, steps)
+
+    trained = train_or_load(
+        make,
         batches,
         name=f"handwriting-{kind}-{task.name}",
         config={
@@ -263,6 +298,13 @@ def train(settings, task, kind):
         seed=settings.seed,
         version=handwriting.VERSION,
         validation=validate,
+    )
+    if not noisy:
+        return trained
+    return dataclasses.replace(
+        trained,
+        model=trained.model.network,
+        seconds=plain.seconds + trained.seconds,
     )
 
 
@@ -324,7 +366,7 @@ def look(model, task, split="test", count=None) -> list:
         model: A `HandwritingSynthesis`.
         task: A `Task`.
         split: `"train"`, `"validation"` or `"test"`.
-        count: Read the first lines only; None reads all.
+        count: Read so many lines at most, the first ones; None reads all.
 
     Returns:
         One dict for each line, of arrays of the points but the first: `phi`
@@ -332,7 +374,8 @@ def look(model, task, split="test", count=None) -> list:
         `kappa` (T - 1, K'); `outputs` (T - 1, 6 K + 1).
     """
     data = getattr(task, split)
-    count = len(data["text"]) if count is None else count
+    total = len(data["text"])
+    count = total if count is None else min(count, total)
     few = {split: {k: data[k][:count] for k in ("strokes", "text")}}
     found = [None] * count
     for x, _, rows in groups(dataclasses.replace(task, **few), split, 1):

@@ -55,7 +55,7 @@ def test_an_ordering_of_results_waits_for_the_first_that_is_missing():
     claims.begin("08", "paper", 0)
     claims.record("handwriting/iam-ondb/synthesis/log-loss", -1000.0)
     after = _row("handwriting/iam-ondb/noise-helps-synthesis/ordering")
-    assert after["cause"] == "model" and "weight noise" in after["why"]
+    assert after["cause"] == "job" and "noise" in after["why"]
     assert order["ours"] is None and after["ours"] is None
 
 

@@ -50,6 +50,29 @@ def test_offsets_are_normalised_by_the_training_lines(task):
     assert np.abs(held_out.mean(axis=0)).max() > 1e-4
 
 
+def test_no_more_lines_are_read_than_there_are(trained, task):
+    synthesis = trained["synthesis"].model
+    assert len(penmanship.look(synthesis, task, count=3)) == 3
+    assert len(penmanship.look(synthesis, task, count=99)) == 8
+
+
+def test_noisy_weights_go_on_from_those_without_noise(tiny, task):
+    plain = penmanship.train(tiny, task, "prediction")
+    noisy = penmanship.train(tiny, task, "prediction-noise")
+    assert isinstance(noisy.model, HandwritingPrediction)
+    assert noisy.seconds > plain.seconds
+    before, after = plain.model.get_weights(), noisy.model.get_weights()
+    away = [np.abs(a - b).max() for a, b in zip(before, after, strict=True)]
+    # An epoch of a few updates leaves them near, but nowhere the same.
+    assert 0 < max(away) < 0.1
+    assert "val_nll" in noisy.history and "weight_cost" in noisy.history
+    assert np.isfinite(penmanship.evaluate(noisy.model, task)["nll"])
+    again = penmanship.train(tiny, task, "prediction-noise")
+    assert again.loaded
+    for one, other in zip(after, again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_points_are_those_of_the_data(task, tiny):
     raw = datasets.load("hershey", "test", count=8, most=tiny.characters)
     for line, given in zip(task.test["strokes"], raw["strokes"], strict=True):

@@ -13,8 +13,14 @@ from attnlib.models.rnnsearch import RNNSearch
 from attnlib.models.show_and_tell import ShowAndTell
 from attnlib.models.show_attend_tell import ShowAttendTell
 from attnlib.models.stn import CoLocalizer
+from attnlib.models.weight_noise import AdaptiveWeightNoise
 
 MODELS = {
+    "AdaptiveWeightNoise": lambda seed: AdaptiveWeightNoise(
+        keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]),
+        9,
+        seed=seed,
+    ),
     "AttentionRecogniser": lambda seed: AttentionRecogniser(9, seed=seed),
     "CatchAgent": CatchAgent,
     "CoLocalizer": lambda seed: CoLocalizer(
