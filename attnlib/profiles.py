@@ -461,63 +461,69 @@ class SemanticAttention(Captions):
 class QuestionAnswering(Settings):
     """Notebook 11: questions about images.
 
+    Of scenes all `tasks` of `attnlib.datasets.question_scenes` are learned.
     `models` are kinds of `attnlib.models.answering.KINDS` that answer
     questions of one and two hops about `scenes` scenes; `position_models` are
     those of the two position tests with `position_scenes` scenes each, and
     `choice_models` choose among four answers and four boxes, after training
     on `choice_scenes` scenes each. `held_out` scenes are for validation and as
     many for test. Each has its number of epochs; of `models` those that have
-    no attention learn for `blind_epochs`. With real data the fields of scenes
-    do not count.
+    no attention learn for `blind_epochs`. `kinds` are the kinds of questions
+    about scenes, `told_kinds` those with four answers. With real data the
+    fields of scenes do not count.
 
-    Images have `side` pixels a side, features a grid of `grid` rows. The
+    Images have `side` pixels a side, features a grid of `grid` rows, in the
+    position tests of `position_grid`. The
     `encoder` is `"named"`: trained for `named_epochs` epochs to name the
     digits of `names` scenes, then frozen; `"joint"`: trained with the rest; or
     `"vgg19"`: trained on ImageNet and frozen, with a grid of `side` / 16 rows.
     Its width grows from `filters` to four times as many. Words that occur less
     often than `min_count` are unknown; only the `num_answers` most frequent
-    answers are learned.
+    answers are learned. The learning rate's `schedule` is `"steady"`, high
+    until a fifth of the updates is left, or `"cosine"`, with a warm-up.
     """
 
     may_be_zero: ClassVar[tuple] = (
-        "scenes",
-        "position_scenes",
-        "choice_scenes",
         "dropout",
         "warmup_steps",
     )
 
     dataset: str = "question_scenes"
+    tasks: tuple = ("mixed", "absolute", "relative", "telling", "pointing")
     models: tuple = (
         "question",
         "ibowimg",
-        "san-1-cnn",
-        "san-2-cnn",
+        "san-1",
+        "san-2",
     )
-    position_models: tuple = ("ibowimg", "smem-1", "smem-2")
+    position_models: tuple = ("ibowimg", "smem-1")
     choice_models: tuple = ("lstm-q-i", "lstm-att")
-    scenes: int = 4000
-    position_scenes: int = 1500
-    choice_scenes: int = 1000
+    kinds: tuple = ("colour", "digit", "relation")
+    told_kinds: tuple = ("colour", "digit")
+    scenes: int = 3000
+    position_scenes: int = 2000
+    choice_scenes: int = 2500
     held_out: int = 300
-    side: int = 56
-    grid: int = 7
+    side: int = 64
+    grid: int = 4
+    position_grid: int = 8
     encoder: str = "named"
     filters: int = 16
-    names: int = 6000
-    named_epochs: int = 8
+    names: int = 5000
+    named_epochs: int = 7
     units: int = 64
-    attention_units: int = 64
+    attention_units: int = 128
     dropout: float = 0.0
     min_count: int = 1
     num_answers: int = 1000
-    epochs: int = 7
-    blind_epochs: int = 2
+    epochs: int = 6
+    blind_epochs: int = 1
     position_epochs: int = 6
-    choice_epochs: int = 3
-    batch_size: int = 64
+    choice_epochs: int = 5
+    batch_size: int = 32
     learning_rate: float = 3e-3
     warmup_steps: int = 100
+    schedule: str = "steady"
 
 
 @dataclass(frozen=True)
@@ -1023,7 +1029,8 @@ _SEMANTIC = {
 
 _ASKING = {
     "smoke": {
-        "models": ("san-2-cnn",),
+        "tasks": ("mixed", "absolute", "pointing"),
+        "models": ("san-2",),
         "position_models": ("smem-1",),
         "choice_models": ("lstm-att",),
         "scenes": 40,
@@ -1040,7 +1047,7 @@ _ASKING = {
         "position_epochs": 1,
         "choice_epochs": 1,
     },
-    "quick": {},
+    "quick": {"tasks": ("mixed", "absolute", "relative", "telling")},
     "paper": {},
 }
 
@@ -1212,11 +1219,14 @@ _VARIANTS = {
 # No encoder but their own has been trained on photographs of rooms or COCO.
 _OF_REAL_IMAGES = {
     "encoder": "joint",
+    "grid": 7,
     "filters": 32,
     "units": 256,
     "attention_units": 256,
+    "batch_size": 64,
     "learning_rate": 1e-3,
     "warmup_steps": 300,
+    "schedule": "cosine",
 }
 
 
@@ -1318,9 +1328,8 @@ _SETTINGS = {
     ("11", "paper"): {
         # The paper's position tests, rebuilt, with more scenes than `quick`.
         "positions": {
+            "tasks": ("absolute", "relative"),
             "models": (),
-            "scenes": 0,
-            "choice_scenes": 0,
             "position_scenes": 6000,
             "position_epochs": 10,
             "held_out": 1000,
@@ -1338,12 +1347,13 @@ _SETTINGS = {
                 "san-1-cnn",
                 "san-2-cnn",
             ),
+            "tasks": ("mixed", "telling", "pointing"),
             "scenes": 20_000,
             "held_out": 1000,
-            "position_scenes": 0,
             "choice_scenes": 5000,
             "choice_epochs": 8,
-            "epochs": 8,
+            "epochs": 6,
+            "batch_size": 64,
             "units": 128,
             "attention_units": 128,
         },

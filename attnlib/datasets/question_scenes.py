@@ -1,15 +1,16 @@
 """Questions about generated scenes, with the boxes that answer them.
 
 Embedded: digits, squares and cats on dimmed pieces of photographs, as in
-`digit_scenes`. What every question is about is known, hop by hop: `which digit
-is left of the seven` needs the seven first and then what is beside it. Whether
-attention goes there is measured, not admired.
+`digit_scenes`. What every question is about is known, hop by hop: `what
+colour is the digit left of the red digit` needs the red one first and then what
+is beside it. Whether attention goes there is measured, not admired.
 
 Tasks:
 
 - `"mixed"`: two to four digits in the quarters of a picture, no digit and no
   colour twice. Kinds of questions: `colour`, `digit`, `place` and `exists` need
-  one hop; `relation` needs two, and is asked where there are four digits.
+  one hop; `relation` needs two, and is asked where there are four digits. All
+  that is known of the first is its colour, and all that is asked for a colour.
 - `"absolute"` and `"relative"`: a red square on one of the four sides of the
   picture, or of a cat; after the text of the paper below. Of the four
   questions about a scene one is answered by `yes`, whatever side it asks for.
@@ -42,8 +43,10 @@ PLACES = ("upper left", "upper right", "lower left", "lower right")
 RELATIONS = ("left of", "right of", "above", "below")
 SIDES = ("left", "right", "top", "bottom")
 CHOICES = 4
+# Kinds of questions about digits, in the order in which they are asked.
+KINDS = ("colour", "digit", "place", "exists", "relation")
 
-_SIZES = (56, 84)
+_SIZES = (56, 64, 84)
 _MOST = 4
 _EDGE, _GAP = 1, 2  # pixels around a box, and between two boxes
 _ABSENT = -1
@@ -233,22 +236,17 @@ def _neighbours(quarter):
     ]
 
 
-def _two_hops(random, scene, label, colour, quarter, pointing):
+def _two_hops(scene, label, colour, quarter, pointing):
     """Ask eight questions about what is beside a digit of one scene."""
     asked = []
     for relation, first, second in _neighbours(quarter):
-        by_digit = random.randint(2) != pointing
-        named = DIGITS[label[first]]
-        if not by_digit:
-            # "one" is a digit, so no "red one".
-            named = f"{COLOURS[colour[first]]} digit"
-        text = f"which digit is {relation} the {named}"
-        answer = DIGITS[label[second]]
-        if not (by_digit or pointing):
-            # Who names a colour asks for a colour, who names a digit for a
-            # digit: what the first hop sees is no answer, which a question
-            # says by itself, and that leaves five colours or nine digits.
-            text = f"what colour is the digit {relation} the {named}"
+        # "one" is a digit, so no "red one".
+        named = f"{relation} the {COLOURS[colour[first]]} digit"
+        text, answer = f"which digit is {named}", DIGITS[label[second]]
+        if not pointing:
+            # Who names a colour asks for a colour: what the first hop sees is
+            # no answer, which a question says by itself.
+            text = f"what colour is the digit {named}"
             answer = COLOURS[colour[second]]
         asked.append((text, answer, "relation", scene, 2, (first, second)))
     return asked
@@ -264,11 +262,38 @@ def _about_digits(random, scenes, quarter, task):
         if not pointing:
             rows += _one_hop(random, scene, *there)
         if len(there[0]) == _MOST:
-            rows += _two_hops(random, scene, *there, pointing)
-    if task == "telling":
-        # Yes and no are not four answers.
-        rows = [row for row in rows if row[2] != "exists"]
+            rows += _two_hops(scene, *there, pointing)
     return rows
+
+
+def _kept(rows, task, kinds):
+    """Leave out the questions of other kinds than those wanted."""
+    wanted = _wanted(task, kinds)
+    rows = [row for row in rows if row[2] in wanted]
+    if not rows:
+        raise ValueError(
+            f"expected scenes with questions of the kinds {', '.join(wanted)}. "
+            "Received: too few scenes, none has such a question; ask for more"
+        )
+    return rows
+
+
+def _wanted(task, kinds):
+    """Return the kinds of questions that a task asks, checked."""
+    # Yes and no are not four answers.
+    known = [kind for kind in KINDS if task == "mixed" or kind != "exists"]
+    if kinds is None:
+        return known
+    if task not in ("mixed", "telling"):
+        raise ValueError(
+            f"kinds: the task {task!r} has one kind of questions, so expected "
+            f"None, received {kinds!r}"
+        )
+    if isinstance(kinds, str) or not kinds or not set(kinds) <= set(known):
+        raise ValueError(
+            f"kinds: expected some of {', '.join(known)}, received {kinds!r}"
+        )
+    return tuple(kinds)
 
 
 def _about_sides(side, with_cat):
@@ -350,6 +375,7 @@ def _read(
     size=56,
     seed=0,
     digits="digits28",
+    kinds=None,
 ):
     """Make scenes of one split, and ask questions about them.
 
@@ -362,9 +388,11 @@ def _read(
         scenes: Number of scenes. `"mixed"` asks 4 questions about a scene, 12
             where it has four digits, as half of them; `"telling"` one less of
             each; `"pointing"` 8; `"absolute"` and `"relative"` 4.
-        size: Height and width of the images in pixels, 56 or 84.
+        size: Height and width of the images in pixels, 56, 64 or 84.
         seed: Seed of the scenes and questions.
         digits: Data set of the digits, `"digits28"` (embedded) or `"mnist"`.
+        kinds: Which of `KINDS` `"mixed"` or `"telling"` ask, or None for all;
+            the scenes are the same.
 
     Returns:
         `images` uint8 (N, size, size, 3); for every question `question` and
@@ -388,8 +416,9 @@ def _read(
             f"task: expected one of {', '.join(TASKS)}, received {task!r}"
         )
     if isinstance(size, bool) or size not in _SIZES:
-        raise ValueError(f"size: expected 56 or 84, received {size!r}")
+        raise ValueError(f"size: expected 56, 64 or 84, received {size!r}")
     scenery.check_digits(digits)
+    _wanted(task, kinds)
     count = whole_number("scenes", scenes, 1)
     seed = whole_number("seed", seed, 0, 2**32 - 1)
     random, size = scenery.random_state(seed, split), int(size)
@@ -400,7 +429,7 @@ def _read(
     else:
         fewest = _MOST if task == "pointing" else 2
         made, quarter = _quarters(random, split, size, count, digits, fewest)
-        rows = _about_digits(random, made, quarter, task)
+        rows = _kept(_about_digits(random, made, quarter, task), task, kinds)
     out = made | _columns(rows, made["boxes"])
     if task == "telling":
         out |= _answers_to_choose(random, rows, made)

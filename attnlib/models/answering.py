@@ -13,7 +13,6 @@ from scipy.special import log_softmax, softmax
 from attnlib import datasets, text
 from attnlib.datasets import (
     digit_scenes,
-    question_scenes,
     questions,
     scenery,
     vqa_v2,
@@ -51,9 +50,14 @@ ENCODERS = {
     "vgg19": "VGG-19 trained on ImageNet, frozen",
 }
 
+# How the learning rate ends: high until the last fifth, or as a cosine.
+SCHEDULES = ("steady", "cosine")
+
 # Side of the windows on single digits that the encoder learns to name, and
 # how far, in pixels, a digit may be off their middle.
 _WINDOW, _OFF = 32, 6
+# Pixels of a cell of its features.
+_CELL = 8
 _SINGLE = {"fewest": 1, "most": 1}
 _HELD, _NAMED_TOGETHER = 400, 64
 # Images or questions that are looked at together.
@@ -61,8 +65,8 @@ _TOGETHER = 200
 # Training images whose features tell their scale.
 _SAMPLE = 500
 _RECIPE = (
-    "encoder grid filters units attention_units dropout batch_size "
-    "learning_rate warmup_steps"
+    "encoder grid position_grid filters units attention_units dropout "
+    "batch_size learning_rate warmup_steps schedule"
 ).split()
 _NAMING = "filters names named_epochs".split()
 
@@ -141,7 +145,7 @@ class DigitNamer(keras.Model):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
-        self.encoder = _joint(_WINDOW, _WINDOW // 8, filters)
+        self.encoder = _joint(_WINDOW, _WINDOW // _CELL, filters)
         self.digit = keras.layers.Dense(len(scenery.DIGITS), name="digit")
         self.colour = keras.layers.Dense(len(scenery.COLOURS), name="colour")
 
@@ -244,18 +248,27 @@ def _build_namer(settings, steps):
     return model
 
 
-def _encoder(settings, size, namer):
+def _encoder(settings, size, namer, grid):
     """Return the encoder of a profile, for images of a height and width.
 
-    A named one has the namer's weights: its layers do not depend on the size.
+    A named one has the namer's weights, since its layers do not depend on the
+    size; its cells of 8 pixels are averaged to a smaller grid.
     """
     side = size[0]
     if settings.encoder == "vgg19":
         return encoders.vgg19(side)
-    encoder = _joint(side, settings.grid, settings.filters)
-    if settings.encoder == "named":
-        encoder.set_weights(namer.encoder.get_weights())
-        encoder.trainable = False
+    if settings.encoder == "joint":
+        return _joint(side, grid, settings.filters)
+    fine = side // _CELL
+    if fine % grid:
+        raise ValueError(
+            f"expected a grid that divides {fine}, images of {side} pixels in "
+            f"cells of {_CELL}. Received: {grid}"
+        )
+    encoder = _joint(side, fine, settings.filters)
+    encoder.set_weights(namer.encoder.get_weights())
+    encoder.add(keras.layers.AveragePooling2D(fine // grid))
+    encoder.trainable = False
     return encoder
 
 
@@ -310,7 +323,8 @@ def load_task(settings, about="mixed", namer=None) -> Task:
     counts = collections.Counter(train["answer"])
     answers = sorted(counts, key=lambda answer: (-counts[answer], answer))
     size = train["images"].shape[1:3]
-    look, eye = _see(settings, train["images"], namer)
+    grid = _grid(settings, about)
+    look, eye = _see(settings, train["images"], namer, grid)
     for part in parts.values():
         part["seen"] = look(part["images"])
     digest = f"{datasets.digest(settings.dataset)} {plan} {eye}"
@@ -319,7 +333,7 @@ def load_task(settings, about="mixed", namer=None) -> Task:
         vocabulary=vocabulary,
         answers=answers,
         longest=max(map(_longest, parts.values())),
-        grid=(settings.grid, settings.grid),
+        grid=(grid, grid),
         about=about,
         look=look,
         encoder=ENCODERS[settings.encoder],
@@ -341,14 +355,12 @@ def load_tasks(settings, namer=None) -> dict:
         namer: As of `load_task`.
 
     Returns:
-        Dict from `Task.about` to `Task`: of scenes those of which the profile
-        has some, telling and pointing of Visual7W, or the data set's only one.
+        Dict from `Task.about` to `Task`: of scenes those of the profile,
+        telling and pointing of Visual7W, or the data set's only one.
     """
     kinds = (settings.dataset,)
     if settings.dataset == "question_scenes":
-        kinds = [
-            kind for kind in question_scenes.TASKS if _count(settings, kind)
-        ]
+        kinds = settings.tasks
     if settings.dataset == "visual7w":
         kinds = ("telling", "pointing")
     tasks = [load_task(settings, kind, namer) for kind in kinds]
@@ -398,7 +410,13 @@ def _options(settings, about, split):
         return {"size": side}
     train = split == "train"
     count = _count(settings, about) if train else settings.held_out
-    return {"task": about, "scenes": count, "size": side}
+    kinds = {"mixed": settings.kinds, "telling": settings.told_kinds}
+    return {
+        "task": about,
+        "kinds": kinds.get(about),
+        "scenes": count,
+        "size": side,
+    }
 
 
 def _longest(part):
@@ -429,7 +447,14 @@ def _keep_frequent(train, count):
             train[key] = column[rows]
 
 
-def _see(settings, images, namer):
+def _grid(settings, about):
+    """Return how many rows of cells a task's features have."""
+    if about in ("absolute", "relative"):
+        return settings.position_grid
+    return settings.grid
+
+
+def _see(settings, images, namer, grid):
     """Return the function that looks at images, and a digest of it.
 
     Args:
@@ -438,10 +463,11 @@ def _see(settings, images, namer):
             the length that its coordinates have (`question_layers.locate`), on
             average, so that neither drowns the other.
         namer: As of `load_task`.
+        grid: Rows of cells that the features have.
     """
     if settings.encoder == "joint":
         return np.asarray, "images"
-    encoder = _encoder(settings, images.shape[1:3], namer)
+    encoder = _encoder(settings, images.shape[1:3], namer, grid)
     found = _look(encoder, images[:_SAMPLE])
     rows, columns = found.shape[1:3]
     # Mean squares of cells counted from the middle.
@@ -614,15 +640,32 @@ def build(settings, task, kind, steps):
     if layer is qa.StackedAttentionNetwork:
         options["attention_units"] = settings.attention_units
     if settings.encoder == "joint":
-        options["encoder"] = _encoder(settings, task.size, None)
+        options["encoder"] = _encoder(settings, task.size, None, task.grid[0])
     model = layer(words, outputs.get(task.about, len(task.answers)), **options)
     shape = {
         "image": (None, *task.train["seen"].shape[1:]),
         "question": (None, task.longest),
     }
     model.build(shape)
-    model.compile(warmed_adam(settings, steps))
+    model.compile(_optimizer(settings, steps))
     return model
+
+
+def _optimizer(settings, steps):
+    """Return Adam with the schedule of a profile.
+
+    A second look learns late, after thousands of updates in which it has
+    nothing to gain. `"steady"` keeps the rate high until a fifth is left.
+    """
+    checks.one_of("schedule", settings.schedule, SCHEDULES)
+    if settings.schedule == "cosine":
+        return warmed_adam(settings, steps)
+    rate = settings.learning_rate
+    ends = [max(1, 4 * steps // 5), max(2, 9 * steps // 10)]
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
+        ends, [rate, rate / 4, rate / 16]
+    )
+    return keras.optimizers.Adam(schedule, global_clipnorm=1.0)
 
 
 def train(settings, task, kind):
@@ -671,10 +714,13 @@ def train(settings, task, kind):
 
 def _epochs(settings, about, kind):
     """Return how often a model sees its training questions."""
-    own = settings.blind_epochs if kind in _BLIND else settings.epochs
+    blind = kind in _BLIND
+    own = settings.blind_epochs if blind else settings.epochs
+    # Half as many are enough to find that "no" is most often right.
+    positions = max(1, settings.position_epochs // (2 if blind else 1))
     return {
-        "absolute": settings.position_epochs,
-        "relative": settings.position_epochs,
+        "absolute": positions,
+        "relative": positions,
         "telling": settings.choice_epochs,
         "pointing": settings.choice_epochs,
     }.get(about, own)

@@ -12,17 +12,16 @@ from attnlib.models.question_layers import (
     AttentiveReader,
     Places,
     QuestionEncoder,
+    closed,
     locate,
+    scoring_kernel,
     word_embedding,
 )
 from attnlib.models.recurrent import word_nll
 from attnlib.ops import checks
 from attnlib.text import PAD
 
-VERSION = 1  # Raised when trained results change.
-
-# Of the variance of SAN's matrices at the start, times Glorot's.
-_SCALE = 4.0
+VERSION = 2  # Raised when trained results change.
 
 
 class QuestionModel(keras.Model):
@@ -430,12 +429,7 @@ class StackedAttentionNetwork(QuestionModel):
         self.attention = StackedAttention(
             self.attention_units,
             self.hops,
-            # Larger than Glorot's: where tanh is nearly linear, what is
-            # asked moves the scores of all places alike, and the softmax
-            # cancels it.
-            kernel_initializer=keras.initializers.VarianceScaling(
-                _SCALE, "fan_avg", "uniform"
-            ),
+            kernel_initializer=scoring_kernel(),
             name="attention",
         )
         self.answer = keras.layers.Dense(self.num_answers, name="answer")
@@ -499,7 +493,7 @@ class ReadingModel(QuestionModel):
 
 @keras.saving.register_keras_serializable(package="attnlib")
 class LSTMAnswers(ReadingModel):
-    """Choose an answer by the state after the last word.
+    """Choose an answer by the state after the last word and a closing END.
 
     With `attention=False` it is the LSTM Q+I that the papers compare with,
     otherwise Visual7W's LSTM-Att with a softmax over answers.
@@ -517,7 +511,7 @@ class LSTMAnswers(ReadingModel):
     >>> model = LSTMAnswers(20, 4, 16, attention=True)
     >>> out = model({"image": image, "question": np.array([[7, 5]])})
     >>> tuple(out["logits"].shape), tuple(out["weights"].shape)
-    ((1, 4), (1, 2, 49))
+    ((1, 4), (1, 3, 49))
     """
 
     def __init__(self, *args, **kwargs):
@@ -530,8 +524,8 @@ class LSTMAnswers(ReadingModel):
         self.answer.build((None, self.units))
 
     def read(self, features, question, training=False):
-        """Return logits (B, A) and weights (B, T, L)."""
-        states, weights = self.reader(self.places(features), question)
+        """Return logits (B, A) and weights (B, T + 1, L)."""
+        states, weights = self.reader(self.places(features), closed(question))
         last = self.dropout(states[:, -1], training=training)
         return self.answer(last), weights
 
@@ -617,8 +611,9 @@ class LSTMTelling(ReadingModel):
 class LSTMPointing(ReadingModel):
     """Choose one of some regions by their product with the last state.
 
-    Visual7W's pointing: score_k = h_T . (W_r r_k + b_r), where r_k are a
-    region's features.
+    Visual7W's pointing: score_k = h . (W_r r_k + b_r), where r_k are a
+    region's features and h the state after the words and a closing END: the
+    look before it is the first one that knows the last word.
 
     Args:
         *args: Of `QuestionModel`; `num_answers` is the number of regions.
@@ -631,7 +626,7 @@ class LSTMPointing(ReadingModel):
             holds; rows sum to 1.
 
     Returns:
-        A dict of `logits`, shape (B, A), and `weights`, shape (B, T, L).
+        A dict of `logits`, shape (B, A), and `weights`, shape (B, T + 1, L).
 
     Example:
 
@@ -678,7 +673,7 @@ class LSTMPointing(ReadingModel):
                 f"Received: shape {tuple(regions.shape)}"
             )
         places = self.places(features)
-        states, weights = self.reader(places, inputs["question"])
+        states, weights = self.reader(places, closed(inputs["question"]))
         found = self.region(ops.matmul(regions, places))  # (B, A, U)
         last = self.dropout(states[:, -1], training=training)
         logits = ops.matmul(found, last[:, :, None])[:, :, 0]

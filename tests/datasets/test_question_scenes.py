@@ -231,6 +231,21 @@ def test_how_many_questions(made):
         assert (np.bincount(made[task]["image"]) == 4).all()
 
 
+def test_some_kinds_are_asked_about_the_same_scenes(made):
+    kinds = ("relation", "digit")
+    for task in ("mixed", "telling"):
+        every = datasets.load("question_scenes", task=task, scenes=40)
+        some = datasets.load(
+            "question_scenes", task=task, scenes=40, kinds=kinds
+        )
+        np.testing.assert_array_equal(some["images"], every["images"])
+        rows = [i for i, kind in enumerate(every["kind"]) if kind in kinds]
+        assert 0 < len(rows) < len(every["kind"])
+        for key in ("question", "answer", "kind"):
+            assert some[key] == [every[key][i] for i in rows]
+        np.testing.assert_array_equal(some["box"], every["box"][rows])
+
+
 # Nothing to guess
 
 
@@ -239,7 +254,7 @@ def chance_of(kind, question):
         return 1 / 2
     if kind == "place":
         return 1 / 4
-    # A relation is asked of a digit that is named by what is asked for.
+    # A relation is asked of a digit that is named by its colour, too.
     known = kind == "relation"
     return 1 / ((6 if question.startswith("what colour") else 10) - known)
 
@@ -272,7 +287,7 @@ def test_the_text_alone_is_at_chance():
     found = guessed(
         train, test, lambda kind, text: (kind, chance_of(kind, text))
     )
-    assert len(found) == 6
+    assert len(found) == 5
     for (kind, chance), share in found.items():
         assert abs(share - chance) < 0.04, kind
 
@@ -437,12 +452,21 @@ def test_a_load_cannot_be_changed_by_its_caller():
             "task: expected one of mixed, absolute, .*count",
         ),
         ({"task": None}, "task: expected one of"),
-        ({"size": 28}, "size: expected 56 or 84, received 28"),
-        ({"size": True}, "size: expected 56 or 84"),
+        ({"size": 28}, "size: expected 56, 64 or 84, received 28"),
+        ({"size": True}, "size: expected 56, 64 or 84"),
         ({"scenes": 0}, "scenes: expected a whole number, at least 1"),
         ({"scenes": 2.0}, "scenes: expected a whole number"),
         ({"digits": "hershey"}, "digits: expected one of digits28, mnist"),
         ({"seed": -1}, "seed: expected a whole number"),
+        (
+            {"kinds": ("colour", "size")},
+            "kinds: expected some of colour, .*siz",
+        ),
+        ({"kinds": "colour"}, "kinds: expected some of colour"),
+        ({"kinds": ()}, "kinds: expected some of colour"),
+        ({"task": "telling", "kinds": ("exists",)}, "place, relation, receiv"),
+        ({"task": "pointing", "kinds": ("relation",)}, "expected None"),
+        ({"kinds": ("relation",), "scenes": 1, "seed": 1}, "ask for more"),
         ({"side": 56}, "no option 'side'; its options are task, scenes"),
     ],
 )

@@ -89,16 +89,46 @@ def test_windows_hold_their_digit():
 
 def test_a_task_has_what_models_see(task, tiny):
     for part in (task.train, task.validation, task.test):
-        assert part["seen"].shape == (len(part["images"]), 7, 7, 16)
+        assert part["seen"].shape == (len(part["images"]), 4, 4, 16)
     # A cell's features are twice as long as its coordinates, on average.
     where = to_numpy(question_layers.locate(task.train["seen"]))[..., -2:]
     lengths = np.square(task.train["seen"]).sum(axis=-1)
-    assert lengths.mean() == pytest.approx(32, rel=1e-3)
-    assert np.square(where).sum(axis=-1).mean() == pytest.approx(8)
-    assert task.knows_boxes and task.size == (56, 56)
+    assert lengths.mean() == pytest.approx(10, rel=1e-3)
+    assert np.square(where).sum(axis=-1).mean() == pytest.approx(2.5)
+    assert task.knows_boxes and task.size == (64, 64)
     assert set(task.answers) == set(task.train["answer"])
     assert task.record["name"] == "question_scenes"
     assert f"{len(task.train['question'])} training" in task.description
+
+
+def test_positions_have_a_finer_grid(tiny, namer):
+    """Cells of a coarser one are means of its cells, but for the scale."""
+    fine = answering.load_task(tiny, "absolute", namer)
+    assert fine.grid == (8, 8) and fine.test["seen"].shape[1:3] == (8, 8)
+    images = fine.test["images"]
+    coarse, fine = (
+        answering._look(answering._encoder(tiny, (64, 64), namer, n), images)
+        for n in (4, 8)
+    )
+    mean = fine.reshape(len(images), 4, 2, 4, 2, -1).mean(axis=(2, 4))
+    np.testing.assert_allclose(coarse, mean, atol=1e-5)
+    with pytest.raises(ValueError, match="a grid that divides 8, .*: 3"):
+        answering._encoder(tiny, (64, 64), namer, 3)
+
+
+def test_the_rate_ends_as_the_profile_says(tiny, task):
+    rates = {}
+    for name in answering.SCHEDULES:
+        settings = dataclasses.replace(tiny, schedule=name)
+        optimizer = answering.build(settings, task, "ibowimg", 100).optimizer
+        schedule = optimizer._learning_rate
+        rates[name] = [float(schedule(step)) for step in (50, 79, 99)]
+    steady, cosine = (rates[name] for name in ("steady", "cosine"))
+    assert steady[0] == steady[1] == pytest.approx(tiny.learning_rate)
+    assert steady[2] == pytest.approx(tiny.learning_rate / 16)
+    assert cosine[0] > cosine[1] > cosine[2]
+    with pytest.raises(ValueError, match="schedule"):
+        answering._optimizer(dataclasses.replace(tiny, schedule="warm"), 9)
 
 
 def test_a_digest_says_which_data_and_which_encoder(task, tiny, namer):
@@ -150,7 +180,7 @@ def test_telling_teaches_the_answer_alone(telling):
 def test_regions_are_shares_of_cells(pointing):
     x, y = answering.groups(pointing, "test")
     np.testing.assert_allclose(x["regions"].sum(axis=-1), 1, atol=1e-5)
-    assert x["regions"].shape[1:] == (4, 49)
+    assert x["regions"].shape[1:] == (4, 16)
     np.testing.assert_array_equal(y, pointing.test["choice"])
 
 
@@ -162,7 +192,7 @@ def test_every_kind_answers(tiny, task, kind):
     assert found["scores"].shape == (count, len(task.answers))
     np.testing.assert_allclose(np.exp(found["scores"]).sum(1), 1, atol=1e-4)
     assert found["right"].shape == (count,)
-    assert found["weights"].shape[::2] == (count, 49)
+    assert found["weights"].shape[::2] == (count, 16)
 
 
 def test_kinds_fit_their_task(tiny, task, pointing):
@@ -216,7 +246,7 @@ def test_an_encoder_may_be_trained_with_the_rest(tiny):
     model = answering.build(joint, task, "smem-1", 10)
     assert model.encoder.trainable
     found = answering.answer(model, task)
-    assert found["weights"].shape[1:] == (1, 49)
+    assert found["weights"].shape[1:] == (1, 64)
 
 
 def test_accuracy_counts_kinds_and_hops(task):
@@ -237,17 +267,17 @@ def test_the_most_frequent_answer_depends_on_the_kind(task):
 
 def test_attention_on_the_object_is_all_and_elsewhere_none(task):
     boxes = task.test["box"]
-    weights = np.zeros((len(boxes), 2, 49))
+    weights = np.zeros((len(boxes), 2, 16))
     there = ~np.isnan(boxes).any(axis=(1, 2))
     x, y = (boxes[:, 0, i] + boxes[:, 0, i + 2] / 2 for i in (0, 1))
     for row in np.flatnonzero(there):
-        weights[row, 0, 7 * int(y[row] // 8) + int(x[row] // 8)] = 1
+        weights[row, 0, 4 * int(y[row] // 16) + int(x[row] // 16)] = 1
     found = answering.attention_mass(task, weights)
     np.testing.assert_array_equal(found["rows"], np.flatnonzero(there))
     np.testing.assert_allclose(found["mass"][:, 0, 0], 1)
     np.testing.assert_allclose(found["mass"][:, 1], 0)
     assert (found["inside"] <= found["mass"] + 1e-9).all()
-    uniform = np.full((len(boxes), 1, 49), 1 / 49)
+    uniform = np.full((len(boxes), 1, 16), 1 / 16)
     found = answering.attention_mass(task, uniform)
     np.testing.assert_allclose(found["mass"][:, 0], found["chance"])
 

@@ -26,6 +26,7 @@ CLASSES = {
     "telling": (qa.LSTMTelling, {}),
     "pointing": (qa.LSTMPointing, {}),
 }
+READERS = ("lstm-q-i", "lstm-att", "telling", "pointing")
 LOOKS = {"question": 0, "ibowimg": 0, "san-cnn": 1, "smem": 2}
 
 
@@ -64,7 +65,8 @@ def test_shapes(kind):
     shape = {"telling": (2, 4, WORDS), "pointing": (2, 4)}
     assert out["logits"].shape == shape.get(kind, (2, ANSWERS))
     assert out["logits"].dtype == np.float32
-    looks = 4 if kind.startswith(("lstm", "tel", "poi")) else 2
+    # Before each word, and before the question's end or the answer's.
+    looks = {"telling": 4}.get(kind, 5 if kind in READERS else 2)
     assert out["weights"].shape == (2, LOOKS.get(kind, looks), GRID**2)
     if kind == "lstm-q-i":
         assert not out["weights"].any()
@@ -207,6 +209,25 @@ def test_the_reader_equals_the_papers_equations():
         if t:
             np.testing.assert_allclose(looks[0, t - 1], a, atol=1e-5)
             np.testing.assert_allclose(states[0, t - 1], h, atol=1e-5)
+
+
+def test_a_question_ends_behind_its_last_word():
+    found = to_numpy(ql.closed(np.array([[5, 7, 9], [6, 0, 0]])))
+    end = text.END
+    np.testing.assert_array_equal(found, [[5, 7, 9, end], [6, end, 0, 0]])
+
+
+@pytest.mark.parametrize("kind", ["lstm-att", "pointing"])
+def test_a_look_follows_the_last_word(kind):
+    """Who never looks after it cannot look for what it names."""
+    model = make(kind)
+    x = inputs(kind)
+    one = to_numpy(model.force(x))["weights"]
+    other = x["question"].copy()
+    other[0, 2] += 1
+    other = to_numpy(model.force({**x, "question": other}))["weights"]
+    np.testing.assert_allclose(one[0, :3], other[0, :3], atol=1e-6)
+    assert np.abs(one[0, 3] - other[0, 3]).max() > 1e-4
 
 
 def test_grams_see_one_two_and_three_words():
