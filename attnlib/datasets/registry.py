@@ -30,6 +30,7 @@ _MODULES = (
     "pascal_voc",
     "question_scenes",
     "reversal",
+    "saliency_scenes",
     "scale_scenes",
     "two_part_glyphs",
     "ucf11",
