@@ -1,6 +1,7 @@
 """Saliency at a glance, then refined window by window (RACDNN)."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from attnlib.layers import SpatialCrop, SpatialPaste
@@ -123,12 +124,12 @@ class SaliencyRefiner(keras.Model):
     All of it is differentiable, the windows too. The loss is the mean binary
     cross entropy per pixel, averaged over S_1 ... S_T.
 
+    The local network has the size and, untrained, the weights of the global
+    one: it begins as the same network, on a window instead of the image.
+
     Args:
         overview: A `GlobalSaliency`, trained.
         num_steps: Number T of windows.
-        crop_size: Height and width of what the local network sees, a multiple
-            of 4.
-        filters: Width of the local network's first convolution.
         units: Width of both recurrent layers.
         scale_range: Smallest and largest window, as shares of the image's
             width, and `initial_scale` between them.
@@ -159,7 +160,7 @@ class SaliencyRefiner(keras.Model):
     >>> from attnlib.models.saliency_refiner import (
     ...     GlobalSaliency, SaliencyRefiner)
     >>> overview = GlobalSaliency(16, filters=2)
-    >>> model = SaliencyRefiner(overview, 2, 8, filters=2, units=4)
+    >>> model = SaliencyRefiner(overview, 2, units=4)
     >>> out = model(np.zeros((1, 32, 32, 3), "float32"))
     >>> tuple(out["logits"].shape), tuple(out["windows"].shape)
     ((1, 3, 32, 32), (1, 2, 3))
@@ -175,8 +176,6 @@ class SaliencyRefiner(keras.Model):
         self,
         overview,
         num_steps=5,
-        crop_size=32,
-        filters=16,
         units=64,
         scale_range=(0.15, 0.7),
         initial_scale=0.5,
@@ -189,9 +188,6 @@ class SaliencyRefiner(keras.Model):
         self.overview = overview
         self.overview.trainable = False
         self.num_steps = checks.positive_integer("num_steps", num_steps)
-        self.crop_size = checks.positive_integer("crop_size", crop_size)
-        _check_halvings("crop_size", crop_size, _HALVINGS)
-        self.filters = checks.positive_integer("filters", filters)
         self.units = checks.positive_integer("units", units)
         self.scale_range = tuple(scale_range)
         self.initial_scale = initial_scale
@@ -206,18 +202,24 @@ class SaliencyRefiner(keras.Model):
 
     def _add_layers(self):
         dense, units = keras.layers.Dense, self.units
-        side = self.crop_size
+        side = self.overview.size
+        filters, halvings = self.overview.filters, self.overview.halvings
         self.window_crop = SpatialCrop(
             (side, side),
             self.initial_scale,
             scale_range=self.scale_range,
             name="crop",
         )
-        self.encoder = encoder(self.filters, _HALVINGS)
-        self.decoder = decoder(self.filters, _HALVINGS, start=False)
+        self.encoder = encoder(filters, halvings)
+        self.decoder = decoder(filters, halvings)
         self.code = dense(units, "relu", name="code")
         self.reader = keras.layers.GRUCell(units, name="reader")
-        self.context = dense(self.filters * 2 ** (_HALVINGS - 1), name="context")
+        # It says nothing at first.
+        self.context = dense(
+            filters * 2 ** (halvings - 1),
+            kernel_initializer="zeros",
+            name="context",
+        )
         self.guide = keras.layers.GRUCell(units, name="guide")
         self.glance = dense(2 * units, "relu", name="glance")
         self.glance_out = dense(units, "tanh", name="glance_out")
@@ -231,7 +233,7 @@ class SaliencyRefiner(keras.Model):
         _, height, width, channels = images_shape
         if not self.overview.built:
             self.overview.build(images_shape)
-        side, units = self.crop_size, self.units
+        side, units = self.overview.size, self.units
         crop = (None, side, side, channels + 1)
         *grid, features = build_chain(self.encoder, crop)[1:]
         build_chain(self.decoder, (None, *grid, features))
@@ -243,7 +245,19 @@ class SaliencyRefiner(keras.Model):
         self.guide.build((None, units + 3))
         self.glance.build((None, _GLANCE**2))
         self.glance_out.build((None, 2 * units))
+        self._begin_as_overview()
         self.built = True
+
+    def _begin_as_overview(self):
+        """Give the local network the weights of the global one."""
+        mine = [*self.encoder, *self.decoder]
+        whole = [*self.overview.encoder, *self.overview.decoder]
+        for layer, other in zip(mine, whole, strict=True):
+            kernel, bias = other.get_weights()
+            # The running map is one more channel of the crop.
+            more = np.zeros(layer.kernel.shape, "float32")
+            more[tuple(map(slice, kernel.shape))] = kernel
+            layer.set_weights([more, bias])
 
     def call(self, images, noise=None, training=None):
         images = checks.floating("images", images, self.compute_dtype)
@@ -347,8 +361,6 @@ class SaliencyRefiner(keras.Model):
             **super().get_config(),
             "overview": keras.saving.serialize_keras_object(self.overview),
             "num_steps": self.num_steps,
-            "crop_size": self.crop_size,
-            "filters": self.filters,
             "units": self.units,
             "scale_range": self.scale_range,
             "initial_scale": self.initial_scale,
@@ -363,7 +375,6 @@ class SaliencyRefiner(keras.Model):
         return cls(**{**config, "overview": overview})
 
 
-_HALVINGS = 2  # of the local network
 _GLANCE = 12  # side of the global map that says where to look
 
 
@@ -387,21 +398,13 @@ def encoder(filters, halvings):
     return [*layers, _convolution(widths[-1], 3, 1)]
 
 
-def decoder(filters, halvings, start=True):
-    """Return transposed convolutions that undo an encoder's halvings.
-
-    Args:
-        filters: As of the encoder.
-        halvings: As of the encoder.
-        start: Whether the last one starts from random weights; from zeros the
-            untrained map is 0.
-    """
+def decoder(filters, halvings):
+    """Return transposed convolutions that undo an encoder's halvings."""
     layers = [
         _transposed(filters * 2**n, "relu", "he_normal")
         for n in reversed(range(halvings - 1))
     ]
-    last = _transposed(1, None, "glorot_uniform" if start else "zeros")
-    return [*layers, last]
+    return [*layers, _transposed(1, None, "glorot_uniform")]
 
 
 def _convolution(width, size, stride):
