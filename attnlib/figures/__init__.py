@@ -59,6 +59,11 @@ from attnlib.figures.questions import (
     question_drawer,
     word_maps,
 )
+from attnlib.figures.saliency import (
+    precision_recall_curves,
+    refinement_step,
+    refinements,
+)
 from attnlib.figures.scoreboard import (
     against_papers,
     result_times,
@@ -138,12 +143,15 @@ __all__ = [
     "pen_strokes",
     "picture",
     "place_map",
+    "precision_recall_curves",
     "presets",
     "question_drawer",
     "question_explorer",
     "ranked_captions",
     "reasons_table",
     "result_times",
+    "refinement_step",
+    "refinements",
     "scale_view",
     "scale_weights",
     "scatter_locations",

@@ -23,7 +23,9 @@ KINDS = {
 DATASETS = ("saliency_scenes", "weizmann_horses", "ecssd", "msra_b")
 
 _SPLITS = ("train", "validation", "test")
-_OVERVIEW = "size filters halvings batch_size learning_rate warmup_steps".split()
+_OVERVIEW = (
+    "size filters halvings batch_size learning_rate warmup_steps".split()
+)
 _REFINER = "num_steps units refine_rate refine_batch".split()
 # Images that are looked at together.
 _TOGETHER = 50
@@ -126,7 +128,9 @@ def train_global(settings, task):
         model = GlobalSaliency(
             settings.size, settings.filters, settings.halvings
         )
-        return _compiled(model, settings, task, settings.epochs * len(batches.epoch(0)))
+        return _compiled(
+            model, settings, task, settings.epochs * len(batches.epoch(0))
+        )
 
     config = {key: getattr(settings, key) for key in _OVERVIEW}
     return _trained(
@@ -249,7 +253,10 @@ def look(model, images, steps=None, seed=_NOISE_SEED) -> dict:
     for start in range(0, len(images), _TOGETHER):
         some = unit(images[start : start + _TOGETHER])
         if isinstance(model, GlobalSaliency):
-            logits, seen = model(some)[..., 0][:, None], np.empty((len(some), 0, 3))
+            logits, seen = (
+                model(some)[..., 0][:, None],
+                np.empty((len(some), 0, 3)),
+            )
         else:
             count = model.num_steps if steps is None else steps
             shape = (len(some), checks.positive_integer("steps", count), 3)

@@ -237,7 +237,9 @@ class SaliencyRefiner(keras.Model):
         crop = (None, side, side, channels + 1)
         *grid, features = build_chain(self.encoder, crop)[1:]
         build_chain(self.decoder, (None, *grid, features))
-        self.window_crop.build((None, height, width, channels + 1), (None, units))
+        self.window_crop.build(
+            (None, height, width, channels + 1), (None, units)
+        )
         self.paste = SpatialPaste((height, width), name="paste")
         self.code.build((None, grid[0] * grid[1] * features))
         self.reader.build((None, units + 3))
