@@ -548,7 +548,8 @@ class Saliency(Settings):
     and as many for test. Both networks see images or windows of `size` pixels
     a side, halve them `halvings` times and start with `filters`; the recurrent
     layers have `units`. `steps` are after how many windows maps are compared.
-    What begins with `refine_` is of the networks that refine.
+    What begins with `refine_` is of the networks that refine; before they part
+    they learn together for `first_epochs` at `first_steps` random windows.
     """
 
     may_be_zero: ClassVar[tuple] = ("warmup_steps",)
@@ -570,6 +571,8 @@ class Saliency(Settings):
     num_steps: int = 5
     steps: tuple = (1, 3, 5, 9)
     units: int = 64
+    first_steps: int = 2
+    first_epochs: int = 2
     refine_epochs: int = 2
     refine_batch: int = 16
     refine_rate: float = 3e-3
@@ -1082,9 +1085,11 @@ _ACTIONS = {
 
 _SALIENCY = {
     "smoke": {
-        "models": ("refined", "random"),
-        "examples": 32,
-        "held_out": 12,
+        "models": ("refined",),
+        "height": 48,
+        "width": 48,
+        "examples": 24,
+        "held_out": 10,
         "size": 16,
         "filters": 4,
         "halvings": 2,
@@ -1093,6 +1098,8 @@ _SALIENCY = {
         "num_steps": 3,
         "steps": (1, 3),
         "units": 8,
+        "first_steps": 1,
+        "first_epochs": 1,
         "refine_epochs": 1,
         "refine_batch": 8,
     },
@@ -1108,6 +1115,7 @@ _SALIENCY = {
         "epochs": 60,
         "num_steps": 9,
         "units": 128,
+        "first_epochs": 10,
         "refine_epochs": 20,
         "learning_rate": 2e-3,
         "refine_rate": 1e-3,

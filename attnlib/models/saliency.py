@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from keras import ops
+import scipy.special
 
 from attnlib import datasets, saliency_scores
 from attnlib.datasets import scale_scenes
@@ -26,7 +26,9 @@ _SPLITS = ("train", "validation", "test")
 _OVERVIEW = (
     "size filters halvings batch_size learning_rate warmup_steps".split()
 )
-_REFINER = "num_steps units refine_rate refine_batch".split()
+_REFINER = (
+    "num_steps units refine_rate refine_batch first_steps first_epochs"
+).split()
 # Images that are looked at together.
 _TOGETHER = 50
 _NOISE_SEED = 1604  # of the random windows that are tested
@@ -138,32 +140,62 @@ def train_global(settings, task):
     )
 
 
-def train(settings, task, kind, overview):
+def train_first(settings, task, overview):
+    """Train the network that refines at random windows, or load it.
+
+    From here all kinds go on. A window can learn where to look only when the
+    network behind it knows what to do with what it sees.
+
+    Args:
+        settings: A `profiles.Saliency`.
+        task: A `Task`.
+        overview: The model of `train_global`.
+
+    Returns:
+        An `attnlib.training.Training`, with fewer steps and epochs than later.
+    """
+    first = dataclasses.replace(
+        settings,
+        num_steps=settings.first_steps,
+        refine_epochs=settings.first_epochs,
+    )
+    return _train_refiner(first, task, "random", "first", overview)
+
+
+def train(settings, task, kind, first):
     """Train a network that refines, or load it.
 
     Args:
         settings: A `profiles.Saliency`.
         task: A `Task`.
         kind: One of `KINDS`.
-        overview: The model of `train_global`.
+        first: The model of `train_first`.
 
     Returns:
         An `attnlib.training.Training`. Its history has `val_f_beta`, of the
         map after the last step.
     """
     checks.one_of("kind", kind, tuple(KINDS))
+    weights = first.get_weights()
+    return _train_refiner(settings, task, kind, kind, first.overview, weights)
+
+
+def _train_refiner(settings, task, kind, name, overview, weights=None):
     batches = _batches(settings, task, settings.refine_batch)
+    steps = settings.refine_epochs * len(batches.epoch(0))
     rate = dataclasses.replace(settings, learning_rate=settings.refine_rate)
 
     def build():
         model = build_refiner(settings, kind, overview)
-        steps = settings.refine_epochs * len(batches.epoch(0))
-        return _compiled(model, rate, task, steps)
+        model = _compiled(model, rate, task, steps)
+        if weights is not None:
+            model.set_weights(weights)
+        return model
 
     config = {key: getattr(settings, key) for key in (*_OVERVIEW, *_REFINER)}
     config = {**config, "kind": kind, "epochs": settings.epochs}
     return _trained(
-        build, batches, settings, task, kind, config, settings.refine_epochs
+        build, batches, settings, task, name, config, settings.refine_epochs
     )
 
 
@@ -223,24 +255,27 @@ def train_all(settings, task) -> dict:
         task: A `Task`.
 
     Returns:
-        Dict from `"global"` and the kinds in `settings.models` to
+        Dict from `"global"`, `"first"` and the kinds in `settings.models` to
         `training.Training`.
     """
-    found = {"global": train_global(settings, task)}
-    overview = found["global"].model
+    whole = train_global(settings, task)
+    first = train_first(settings, task, whole.model)
+    found = {"global": whole, "first": first}
     for kind in settings.models:
-        found[kind] = train(settings, task, kind, overview)
+        found[kind] = train(settings, task, kind, first.model)
     return found
 
 
-def look(model, images, steps=None, seed=_NOISE_SEED) -> dict:
+def look(model, images, steps=None, places=None, seed=_NOISE_SEED) -> dict:
     """Look at images and return the saliency map after every step.
 
     Args:
-        model: A `GlobalSaliency` or `SaliencyRefiner`.
+        model: A compiled `GlobalSaliency` or `SaliencyRefiner`.
         images: Bytes (N, H, W, 3).
         steps: Number of windows; None: as many as the model was trained with.
             More or fewer are possible.
+        places: (N, T, 3), windows (s, tx, ty) to look at instead of the
+            model's own, or None.
         seed: Of random windows.
 
     Returns:
@@ -248,24 +283,25 @@ def look(model, images, steps=None, seed=_NOISE_SEED) -> dict:
         first is the global map; `windows` (N, T, 3), (s, tx, ty). T is 0 for a
         `GlobalSaliency`.
     """
-    generator = np.random.default_rng(seed)
-    maps, windows = [], []
-    for start in range(0, len(images), _TOGETHER):
-        some = unit(images[start : start + _TOGETHER])
-        if isinstance(model, GlobalSaliency):
-            logits, seen = (
-                model(some)[..., 0][:, None],
-                np.empty((len(some), 0, 3)),
-            )
-        else:
-            count = model.num_steps if steps is None else steps
-            shape = (len(some), checks.positive_integer("steps", count), 3)
-            noise = generator.random(shape).astype("float32")
-            out = model(some, noise=noise)
-            logits, seen = out["logits"], out["windows"]
-        maps.append(ops.convert_to_numpy(ops.sigmoid(logits)))
-        windows.append(ops.convert_to_numpy(seen))
-    return {"maps": np.concatenate(maps), "windows": np.concatenate(windows)}
+    images = unit(images)
+    if isinstance(model, GlobalSaliency):
+        logits = model.predict(images, batch_size=_TOGETHER, verbose=0)
+        windows = np.empty((len(images), 0, 3), np.float32)
+        return {"maps": _sigmoid(logits[..., 0][:, None]), "windows": windows}
+    if places is None:
+        count = model.num_steps if steps is None else steps
+        shape = (len(images), checks.positive_integer("steps", count), 3)
+        noise = np.random.default_rng(seed).random(shape)
+        inputs = {"images": images, "noise": noise.astype("float32")}
+    else:
+        places = np.ascontiguousarray(places, np.float32)
+        inputs = {"images": images, "places": places}
+    out = model.predict(inputs, batch_size=_TOGETHER, verbose=0)
+    return {"maps": _sigmoid(out["logits"]), "windows": out["windows"]}
+
+
+def _sigmoid(logits):
+    return scipy.special.expit(logits)
 
 
 def scores(maps, masks) -> dict:

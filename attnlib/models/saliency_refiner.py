@@ -143,8 +143,11 @@ class SaliencyRefiner(keras.Model):
         **kwargs: Of `keras.Model`.
 
     Call arguments:
-        images: Floating (B, H, W, 3) in [0, 1]; H and W are known.
-        noise: Uniform in [0, 1), (B, T, 3), of random windows; None draws it.
+        images: Floating (B, H, W, 3) in [0, 1]; H and W are known. Or a dict of
+            `images` and, perhaps, `noise`, uniform in [0, 1), (B, T, 3), of
+            random windows, drawn otherwise; or `places`, (B, T, 3), the
+            (s, tx, ty) to look at instead of the network's own. Either says
+            the number of steps.
 
     Returns:
         A dict of `logits`, float32 (B, T + 1, H, W), the maps S_0 to S_T, and
@@ -261,37 +264,52 @@ class SaliencyRefiner(keras.Model):
             more[tuple(map(slice, kernel.shape))] = kernel
             layer.set_weights([more, bias])
 
-    def call(self, images, noise=None, training=None):
-        images = checks.floating("images", images, self.compute_dtype)
-        checks.rank("images", images, 4)
-        batch = ops.shape(images)[0]
-        if noise is None:
-            noise = keras.random.uniform(
-                (batch, self.num_steps, 3), seed=self.seed_generator
-            )
-        noise = checks.floating("noise", noise, "float32")
+    def call(self, images, training=None):
+        images, noise, places = self._checked(images)
+        given = places is not None
         first_map = self.overview(images, training=False)
-        nothing = ops.zeros((batch, self.units), self.compute_dtype)
+        batch = ops.shape(images)[0]
         first = (
             first_map,
-            nothing,
+            ops.zeros((batch, self.units), self.compute_dtype),
             self.glance_at(first_map),
             ops.zeros((batch, 3), "float32"),
         )
 
         def step(carry, here):
-            after = self.refine(images, carry, here)
+            window = here if given else self.decide(carry, here)
+            after = self.refine(images, carry, window)
             # TensorFlow's scan wants what comes out in the shape of what is
             # carried.
             return after, after
 
-        steps = ops.transpose(noise, (1, 0, 2))
-        _, (maps, _, _, windows) = ops.scan(step, first, steps)
+        along = ops.transpose(places if given else noise, (1, 0, 2))
+        _, (maps, _, _, windows) = ops.scan(step, first, along)
         maps = ops.concatenate([first_map[None], maps], axis=0)[..., 0]
         return {
             "logits": ops.transpose(maps, (1, 0, 2, 3)),
             "windows": ops.transpose(windows, (1, 0, 2)),
         }
+
+    def _checked(self, inputs):
+        """Return images, noise and places, the last or both None."""
+        inputs = inputs if isinstance(inputs, dict) else {"images": inputs}
+        images = checks.floating("images", inputs["images"], self.compute_dtype)
+        checks.rank("images", images, 4)
+        noise, places = inputs.get("noise"), inputs.get("places")
+        if noise is None and places is None:
+            shape = (ops.shape(images)[0], self.num_steps, 3)
+            noise = keras.random.uniform(shape, seed=self.seed_generator)
+        for name, given in (("noise", noise), ("places", places)):
+            if given is not None:
+                given = checks.floating(name, given, "float32")
+                checks.rank(name, given, 3)
+                checks.last_axis(name, given, 3)
+                checks.same(
+                    "batch sizes",
+                    **{"images": images.shape[0], name: given.shape[0]},
+                )
+        return images, noise, places
 
     def glance_at(self, logits):
         """Return h2_0, what the global map says about where to look."""
@@ -300,23 +318,35 @@ class SaliencyRefiner(keras.Model):
         small = ops.cast(small, self.compute_dtype)
         return self.glance_out(self.glance(small))
 
-    def refine(self, images, state, noise):
-        """Take one step.
+    def decide(self, state, noise):
+        """Return where to look next, (s, tx, ty), float32 (B, 3).
+
+        Args:
+            state: (S, h1, h2, window) before the step.
+            noise: Uniform, (B, 3), of a random window.
+        """
+        if self.windows == "learned":
+            return ops.cast(self.window_crop.window(state[2]), "float32")
+        low, high = self.scale_range
+        scale = low * (high / low) ** noise[:, :1]
+        place = (1 - scale) * (2 * noise[:, 1:] - 1)
+        return ops.concatenate([scale, place], axis=1)
+
+    def refine(self, images, state, window):
+        """Look through a window and add what is found to the map.
 
         Args:
             images: (B, H, W, C).
             state: (S, h1, h2, window) before the step.
-            noise: Uniform, (B, 3), of a random window.
+            window: (s, tx, ty), float32 (B, 3).
 
         Returns:
             (S, h1, h2, window) after it.
         """
         logits, seen, guiding, _ = state
-        window = self._window(guiding, noise)
         theta = attention_matrix(window)
-        both = ops.concatenate(
-            [images, ops.cast(ops.sigmoid(logits), images.dtype)], axis=-1
-        )
+        map_ = ops.cast(ops.sigmoid(logits), images.dtype)
+        both = ops.concatenate([images, map_], axis=-1)
         x = self.window_crop.crop(both, theta)
         for layer in self.encoder:
             x = layer(x)
@@ -331,14 +361,6 @@ class SaliencyRefiner(keras.Model):
         change = self.paste(ops.cast(x, "float32"), theta)
         guiding, _ = self.guide(ops.concatenate([seen, where], axis=1), guiding)
         return logits + change, seen, guiding, window
-
-    def _window(self, guiding, noise):
-        if self.windows == "learned":
-            return ops.cast(self.window_crop.window(guiding), "float32")
-        low, high = self.scale_range
-        scale = low * (high / low) ** noise[:, :1]
-        place = (1 - scale) * (2 * noise[:, 1:] - 1)
-        return ops.concatenate([scale, place], axis=1)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
