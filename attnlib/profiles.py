@@ -559,7 +559,7 @@ class Saliency(Settings):
     height: int = 96
     width: int = 96
     objects: int = 3
-    examples: int = 1200
+    examples: int = 1000
     held_out: int = 250
     size: int = 32
     filters: int = 16
@@ -574,8 +574,8 @@ class Saliency(Settings):
     first_steps: int = 2
     first_epochs: int = 2
     refine_epochs: int = 2
-    refine_batch: int = 16
-    refine_rate: float = 3e-3
+    refine_batch: int = 8
+    refine_rate: float = 2e-3
 
 
 @dataclass(frozen=True)

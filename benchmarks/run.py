@@ -2,8 +2,9 @@
 
 Operations and layers are timed beside their obvious alternatives, too, a
 search of many sentences beside one after the other, training with a part of a
-model beside training without it, and a network of several scales beside one of
-a single scale. Prints a table and writes
+model beside training without it, a network of several scales beside one of a
+single scale, and saliency maps refined in windows beside global ones. Prints a
+table and writes
 `reports/benchmarks/<backend>.json`. Choose the backend with KERAS_BACKEND (or
 `make bench BACKEND=jax`), cases by name.
 """
@@ -18,6 +19,7 @@ import keras
 import prices
 import scales
 import searches
+import windows
 from cases import CASES
 from comparison import compare
 from harness import measure
@@ -29,11 +31,12 @@ from attnlib import paths
 SEARCHES = {"beam_search": searches.compare}
 PRICES = {"semantic": prices.compare}
 SCALES = {"scales": scales.compare}
+WINDOWS = {"windows": windows.compare}
 
 
 def main(arguments=None) -> int:
     """Run the benchmarks that the command line names."""
-    known = [*CASES, *SEARCHES, *PRICES, *SCALES, *PAIRS]
+    known = [*CASES, *SEARCHES, *PRICES, *SCALES, *WINDOWS, *PAIRS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "case",
@@ -81,6 +84,11 @@ def main(arguments=None) -> int:
         row = SCALES[name](options.rounds, clock)
         scaled.append(row)
         _show_scales(row)
+    refined = []
+    for name in filter(WINDOWS.__contains__, wanted):
+        row = WINDOWS[name](options.rounds, clock)
+        refined.append(row)
+        _show_windows(row)
     comparisons = []
     for name in filter(PAIRS.__contains__, wanted):
         title, other, build = PAIRS[name]
@@ -105,6 +113,7 @@ def main(arguments=None) -> int:
         "searches": searched,
         "prices": priced,
         "scales": scaled,
+        "windows": refined,
         "comparisons": comparisons,
     }
     target = paths.reports_dir() / "benchmarks" / f"{attnlib.backend()}.json"
@@ -160,6 +169,16 @@ def _show_scales(row):
             f"  {count}: {ratio['median']:.2f} times that "
             f"({ratio['least']:.2f} to {ratio['greatest']:.2f}); "
             f"{row['pixels'][count]:.2f} times the pixels",
+            flush=True,
+        )
+
+
+def _show_windows(row):
+    print(f"\n{row['name']}\n  global: {1e3 * row['seconds'][0]:.1f} ms")
+    for count, ratio in row["ratios"].items():
+        print(
+            f"  {count}: {ratio['median']:.2f} times that "
+            f"({ratio['least']:.2f} to {ratio['greatest']:.2f})",
             flush=True,
         )
 

@@ -40,6 +40,7 @@ pairs = load("pairs")
 searches = load("searches")
 prices = load("prices")
 scales = load("scales")
+windows = load("windows")
 cases = load("cases", called="benchmark_cases")
 
 # Whatever sizes a pair has.
@@ -180,6 +181,15 @@ def test_scales_are_timed_beside_a_single_one():
     assert row["pixels"] == {2: 1.25, 3: 1.8125}
     assert list(row["seconds"]) == [1, 2, 3]
     assert all(ratio["median"] > 0 for ratio in row["ratios"].values())
+
+
+def test_windows_are_timed_beside_the_global_map(monkeypatch):
+    monkeypatch.setattr(windows, "COUNTS", (1, 2))
+    sizes = {"side": 16, "size": 8, "filters": 2, "units": 2, "halvings": 2}
+    row = windows.compare(1, steps=1, batch=1, **sizes)
+    assert list(row["seconds"]) == [0, 1, 2]
+    assert list(row["ratios"]) == [1, 2]
+    json.dumps(row)
 
 
 def test_searches_that_differ_are_not_timed(monkeypatch):
