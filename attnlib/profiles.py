@@ -27,6 +27,7 @@ NOTEBOOKS = {
     "10": "10_fine_grained",
     "11": "11_visual_question_answering",
     "12": "12_action_recognition",
+    "13": "13_saliency",
     "14": "14_attention_to_scale",
     "15": "15_semantic_attention",
     "16": "16_scoreboard",
@@ -581,6 +582,47 @@ class Actions(Settings):
 
 
 @dataclass(frozen=True)
+class Saliency(Settings):
+    """Notebook 13: saliency at a glance, then refined in windows.
+
+    `models` are kinds of `attnlib.models.saliency.KINDS`, which refine the map
+    of one global network in `num_steps` windows. Of `examples` scenes with up
+    to `objects` objects, or of all photographs of a real data set resized to
+    `height` and `width`, all are learned; `held_out` scenes are for validation
+    and as many for test. Both networks see images or windows of `size` pixels
+    a side, halve them `halvings` times and start with `filters`; the recurrent
+    layers have `units`. `steps` are after how many windows maps are compared.
+    What begins with `refine_` is of the networks that refine; before they part
+    they learn together for `first_epochs` at `first_steps` random windows.
+    """
+
+    may_be_zero: ClassVar[tuple] = ("warmup_steps",)
+
+    dataset: str = "saliency_scenes"
+    models: tuple = ("refined", "random", "no-recurrence")
+    height: int = 96
+    width: int = 96
+    objects: int = 3
+    examples: int = 1000
+    held_out: int = 250
+    size: int = 32
+    filters: int = 16
+    halvings: int = 3
+    epochs: int = 12
+    batch_size: int = 16
+    learning_rate: float = 4e-3
+    warmup_steps: int = 30
+    num_steps: int = 5
+    steps: tuple = (1, 3, 5, 9)
+    units: int = 64
+    first_steps: int = 2
+    first_epochs: int = 2
+    refine_epochs: int = 2
+    refine_batch: int = 8
+    refine_rate: float = 2e-3
+
+
+@dataclass(frozen=True)
 class Segmentation(Settings):
     """Notebook 14: which scale to believe, pixel by pixel.
 
@@ -624,6 +666,7 @@ class Segmentation(Settings):
 # Tuples of whole numbers of at least 1.
 _COUNTS = (
     "rates",
+    "steps",
     "glimpse_sizes",
     "conv_sizes",
     "batch_sizes",
@@ -1085,6 +1128,45 @@ _ACTIONS = {
     },
 }
 
+_SALIENCY = {
+    "smoke": {
+        "models": ("refined",),
+        "height": 48,
+        "width": 48,
+        "examples": 24,
+        "held_out": 10,
+        "size": 16,
+        "filters": 4,
+        "halvings": 2,
+        "epochs": 2,
+        "batch_size": 8,
+        "num_steps": 3,
+        "steps": (1, 3),
+        "units": 8,
+        "first_steps": 1,
+        "first_epochs": 1,
+        "refine_epochs": 1,
+        "refine_batch": 8,
+    },
+    "quick": {},
+    # Photographs of 160x128 pixels; about 50 s of one core an epoch of all.
+    "paper": {
+        "dataset": "weizmann_horses",
+        "height": 128,
+        "width": 160,
+        "size": 64,
+        "filters": 32,
+        "halvings": 4,
+        "epochs": 60,
+        "num_steps": 9,
+        "units": 128,
+        "first_epochs": 10,
+        "refine_epochs": 20,
+        "learning_rate": 2e-3,
+        "refine_rate": 1e-3,
+    },
+}
+
 _SEGMENTATION = {
     "smoke": {
         "models": ("2-scales-max-extra", "2-scales-att-extra"),
@@ -1157,6 +1239,7 @@ _SCHEMAS = {
     "10": FineGrained,
     "11": QuestionAnswering,
     "12": Actions,
+    "13": Saliency,
     "14": Segmentation,
     "15": SemanticAttention,
     "16": Settings,
@@ -1193,6 +1276,7 @@ _PROFILES = {
     "10": _FINE_GRAINED,
     "11": _ASKING,
     "12": _ACTIONS,
+    "13": _SALIENCY,
     "14": _SEGMENTATION,
     "15": _SEMANTIC,
     "16": {profile: {} for profile in NAMES},

@@ -3,9 +3,10 @@
 Operations and layers are timed beside their obvious alternatives, too, a
 search of many sentences beside one after the other, training with a part of a
 model beside training without it, a network of several scales beside one of a
-single scale, and one of several windows beside one of none. Prints a table and
-writes `reports/benchmarks/<backend>.json`. Choose the backend with
-KERAS_BACKEND (or `make bench BACKEND=jax`), cases by name.
+single scale, one of several windows beside one of none, and saliency maps
+refined in windows beside global ones. Prints a table and writes
+`reports/benchmarks/<backend>.json`. Choose the backend with KERAS_BACKEND (or
+`make bench BACKEND=jax`), cases by name.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 
 import keras
 import prices
+import refinements
 import scales
 import searches
 import windows
@@ -30,6 +32,7 @@ from attnlib import paths
 SEARCHES = {"beam_search": searches.compare}
 SCALES = {"scales": scales.compare}
 WINDOWS = {"windows": windows.compare}
+REFINEMENTS = {"refinements": refinements.compare}
 
 
 def main(arguments=None) -> int:
@@ -40,6 +43,7 @@ def main(arguments=None) -> int:
         *prices.PRICES,
         *SCALES,
         *WINDOWS,
+        *REFINEMENTS,
         *PAIRS,
     ]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -94,6 +98,11 @@ def main(arguments=None) -> int:
         row = WINDOWS[name](options.rounds, clock)
         windowed.append(row)
         _show_windows(row)
+    refined = []
+    for name in filter(REFINEMENTS.__contains__, wanted):
+        row = REFINEMENTS[name](options.rounds, clock)
+        refined.append(row)
+        _show_windows(row)
     comparisons = []
     for name in filter(PAIRS.__contains__, wanted):
         title, other, build = PAIRS[name]
@@ -119,6 +128,7 @@ def main(arguments=None) -> int:
         "prices": priced,
         "scales": scaled,
         "windows": windowed,
+        "refinements": refined,
         "comparisons": comparisons,
     }
     target = paths.reports_dir() / "benchmarks" / f"{attnlib.backend()}.json"
@@ -179,7 +189,8 @@ def _show_scales(row):
 
 
 def _show_windows(row):
-    print(f"\n{row['name']}\n  none: {1e3 * row['seconds']['0']:.1f} ms")
+    none = next(iter(row["seconds"].values()))
+    print(f"\n{row['name']}\n  none: {1e3 * none:.1f} ms")
     for count, ratio in row["ratios"].items():
         print(
             f"  {count}: {ratio['median']:.2f} times that "

@@ -59,6 +59,11 @@ from attnlib.figures.questions import (
     question_drawer,
     word_maps,
 )
+from attnlib.figures.saliency import (
+    precision_recall_curves,
+    refinement_step,
+    refinements,
+)
 from attnlib.figures.scoreboard import (
     against_papers,
     result_times,
@@ -146,12 +151,15 @@ __all__ = [
     "picture",
     "place_map",
     "places_around_parts",
+    "precision_recall_curves",
     "presets",
     "question_drawer",
     "question_explorer",
     "ranked_captions",
     "reasons_table",
     "result_times",
+    "refinement_step",
+    "refinements",
     "scale_view",
     "scale_weights",
     "scatter_locations",
