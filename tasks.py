@@ -628,7 +628,8 @@ def _test_steps(python, options, scratch):
         env = run_environ(python, replace(options, backend=backend))
         free = BACKEND_FREE if index else ()
         ignored = [f"--ignore={ROOT / path}" for path in free]
-        units = [*pytest, *workers, "-m", "not browser and not notebooks"]
+        units = [*pytest, *workers, "--durations=20"]
+        units += ["-m", "not browser and not notebooks"]
         yield f"unit tests, {backend}", [*units, *ignored, "tests"], env
     env = run_environ(
         python,

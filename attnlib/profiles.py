@@ -24,8 +24,10 @@ NOTEBOOKS = {
     "07": "07_draw",
     "08": "08_handwriting",
     "09": "09_spatial_transformer",
+    "10": "10_fine_grained",
     "11": "11_visual_question_answering",
     "12": "12_action_recognition",
+    "13": "13_saliency",
     "14": "14_attention_to_scale",
     "15": "15_semantic_attention",
     "16": "16_scoreboard",
@@ -242,6 +244,43 @@ class SpatialTransformers(Settings):
     colocalization_epochs: int = 10
     colocalization_rate: float = 1e-3
     encoder_epochs: int = 3
+
+
+@dataclass(frozen=True)
+class FineGrained(Settings):
+    """Notebook 10: spatial transformers side by side.
+
+    `models` are kinds of `attnlib.models.fine_grained.parse`. Of `examples`
+    glyphs, or of all photographs of a real data set, all are learned;
+    `held_out` glyphs are for validation and as many for test. Images are
+    `side` pixels high and wide; a window is `scale` of that and read at `crop`
+    pixels. The reader has `convolutions`, the first of `filters`, and gives
+    `units` features. `overlap_penalty` is the weight of what windows share
+    in the loss, `localization_rate` the factor of the learning rate in the
+    localisation network.
+    """
+
+    may_be_zero: ClassVar[tuple] = ("dropout", "overlap_penalty")
+
+    dataset: str = "two_part_glyphs"
+    models: tuple = ("none", "1-st", "2-st")
+    side: int = 56
+    examples: int = 3000
+    held_out: int = 600
+    scale: float = 0.4
+    crop: int = 20
+    head: str = "expected"
+    filters: int = 16
+    convolutions: int = 3
+    units: int = 64
+    dropout: float = 0.0
+    localization_filters: int = 8
+    localization_pool: int = 2
+    overlap_penalty: float = 1.0
+    localization_rate: float = 3.0
+    epochs: int = 9
+    batch_size: int = 32
+    learning_rate: float = 3e-3
 
 
 @dataclass(frozen=True)
@@ -543,6 +582,47 @@ class Actions(Settings):
 
 
 @dataclass(frozen=True)
+class Saliency(Settings):
+    """Notebook 13: saliency at a glance, then refined in windows.
+
+    `models` are kinds of `attnlib.models.saliency.KINDS`, which refine the map
+    of one global network in `num_steps` windows. Of `examples` scenes with up
+    to `objects` objects, or of all photographs of a real data set resized to
+    `height` and `width`, all are learned; `held_out` scenes are for validation
+    and as many for test. Both networks see images or windows of `size` pixels
+    a side, halve them `halvings` times and start with `filters`; the recurrent
+    layers have `units`. `steps` are after how many windows maps are compared.
+    What begins with `refine_` is of the networks that refine; before they part
+    they learn together for `first_epochs` at `first_steps` random windows.
+    """
+
+    may_be_zero: ClassVar[tuple] = ("warmup_steps",)
+
+    dataset: str = "saliency_scenes"
+    models: tuple = ("refined", "random", "no-recurrence")
+    height: int = 96
+    width: int = 96
+    objects: int = 3
+    examples: int = 1000
+    held_out: int = 250
+    size: int = 32
+    filters: int = 16
+    halvings: int = 3
+    epochs: int = 12
+    batch_size: int = 16
+    learning_rate: float = 4e-3
+    warmup_steps: int = 30
+    num_steps: int = 5
+    steps: tuple = (1, 3, 5, 9)
+    units: int = 64
+    first_steps: int = 2
+    first_epochs: int = 2
+    refine_epochs: int = 2
+    refine_batch: int = 8
+    refine_rate: float = 2e-3
+
+
+@dataclass(frozen=True)
 class Segmentation(Settings):
     """Notebook 14: which scale to believe, pixel by pixel.
 
@@ -586,6 +666,7 @@ class Segmentation(Settings):
 # Tuples of whole numbers of at least 1.
 _COUNTS = (
     "rates",
+    "steps",
     "glimpse_sizes",
     "conv_sizes",
     "batch_sizes",
@@ -1047,6 +1128,45 @@ _ACTIONS = {
     },
 }
 
+_SALIENCY = {
+    "smoke": {
+        "models": ("refined",),
+        "height": 48,
+        "width": 48,
+        "examples": 24,
+        "held_out": 10,
+        "size": 16,
+        "filters": 4,
+        "halvings": 2,
+        "epochs": 2,
+        "batch_size": 8,
+        "num_steps": 3,
+        "steps": (1, 3),
+        "units": 8,
+        "first_steps": 1,
+        "first_epochs": 1,
+        "refine_epochs": 1,
+        "refine_batch": 8,
+    },
+    "quick": {},
+    # Photographs of 160x128 pixels; about 50 s of one core an epoch of all.
+    "paper": {
+        "dataset": "weizmann_horses",
+        "height": 128,
+        "width": 160,
+        "size": 64,
+        "filters": 32,
+        "halvings": 4,
+        "epochs": 60,
+        "num_steps": 9,
+        "units": 128,
+        "first_epochs": 10,
+        "refine_epochs": 20,
+        "learning_rate": 2e-3,
+        "refine_rate": 1e-3,
+    },
+}
+
 _SEGMENTATION = {
     "smoke": {
         "models": ("2-scales-max-extra", "2-scales-att-extra"),
@@ -1075,6 +1195,36 @@ _SEGMENTATION = {
     },
 }
 
+_FINE_GRAINED = {
+    "smoke": {
+        "models": ("none", "2-st"),
+        "examples": 96,
+        "held_out": 32,
+        "filters": 4,
+        "units": 8,
+        "localization_filters": 4,
+        "epochs": 1,
+    },
+    "quick": {},
+    # No network here was trained on other photographs before.
+    "paper": {
+        "dataset": "flowers17",
+        "models": ("none", "1-st", "2-st", "4-st"),
+        "side": 128,
+        "scale": 0.5,
+        "crop": 64,
+        "filters": 16,
+        "convolutions": 5,
+        "units": 128,
+        "dropout": 0.5,
+        "localization_filters": 16,
+        "localization_pool": 4,
+        "localization_rate": 1.0,
+        "epochs": 60,
+        "learning_rate": 1e-3,
+    },
+}
+
 _SCHEMAS = {
     "00": Motivation,
     "01": EncoderDecoder,
@@ -1086,8 +1236,10 @@ _SCHEMAS = {
     "07": Draw,
     "08": Handwriting,
     "09": SpatialTransformers,
+    "10": FineGrained,
     "11": QuestionAnswering,
     "12": Actions,
+    "13": Saliency,
     "14": Segmentation,
     "15": SemanticAttention,
     "16": Settings,
@@ -1121,8 +1273,10 @@ _PROFILES = {
     "07": _DRAWING,
     "08": _PENS,
     "09": _TRANSFORMERS,
+    "10": _FINE_GRAINED,
     "11": _ASKING,
     "12": _ACTIONS,
+    "13": _SALIENCY,
     "14": _SEGMENTATION,
     "15": _SEMANTIC,
     "16": {profile: {} for profile in NAMES},
@@ -1249,6 +1403,11 @@ _SETTINGS = {
             "filters": 16,
             "learning_rate": 2e-3,
         },
+    },
+    ("10", "quick"): {None: {}, "4-st": {"models": ("2-st", "4-st")}},
+    ("10", "paper"): {
+        "flowers17": {},
+        "cub_200": {"dataset": "cub_200", "side": 224, "crop": 112},
     },
     ("11", "paper"): {
         # The paper's position tests, rebuilt, with more scenes than `quick`.
@@ -1461,8 +1620,9 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
     Returns:
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
         `Captions`, `SemanticAttention`, `RecurrentGlimpses`, `Draw`,
-        `Handwriting`, `SpatialTransformers`, `QuestionAnswering`, `Actions`,
-        `Segmentation` or, without fields of its own, `Settings`.
+        `Handwriting`, `SpatialTransformers`, `FineGrained`,
+        `QuestionAnswering`, `Actions`, `Segmentation` or, without fields of
+        its own, `Settings`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a

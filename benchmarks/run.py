@@ -2,8 +2,9 @@
 
 Operations and layers are timed beside their obvious alternatives, too, a
 search of many sentences beside one after the other, training with a part of a
-model beside training without it, and a network of several scales beside one of
-a single scale. Prints a table and writes
+model beside training without it, a network of several scales beside one of a
+single scale, one of several windows beside one of none, and saliency maps
+refined in windows beside global ones. Prints a table and writes
 `reports/benchmarks/<backend>.json`. Choose the backend with KERAS_BACKEND (or
 `make bench BACKEND=jax`), cases by name.
 """
@@ -16,8 +17,10 @@ import time
 
 import keras
 import prices
+import refinements
 import scales
 import searches
+import windows
 from cases import CASES
 from comparison import compare
 from harness import measure
@@ -28,11 +31,21 @@ from attnlib import paths
 
 SEARCHES = {"beam_search": searches.compare}
 SCALES = {"scales": scales.compare}
+WINDOWS = {"windows": windows.compare}
+REFINEMENTS = {"refinements": refinements.compare}
 
 
 def main(arguments=None) -> int:
     """Run the benchmarks that the command line names."""
-    known = [*CASES, *SEARCHES, *prices.PRICES, *SCALES, *PAIRS]
+    known = [
+        *CASES,
+        *SEARCHES,
+        *prices.PRICES,
+        *SCALES,
+        *WINDOWS,
+        *REFINEMENTS,
+        *PAIRS,
+    ]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "case",
@@ -80,6 +93,16 @@ def main(arguments=None) -> int:
         row = SCALES[name](options.rounds, clock)
         scaled.append(row)
         _show_scales(row)
+    windowed = []
+    for name in filter(WINDOWS.__contains__, wanted):
+        row = WINDOWS[name](options.rounds, clock)
+        windowed.append(row)
+        _show_windows(row)
+    refined = []
+    for name in filter(REFINEMENTS.__contains__, wanted):
+        row = REFINEMENTS[name](options.rounds, clock)
+        refined.append(row)
+        _show_windows(row)
     comparisons = []
     for name in filter(PAIRS.__contains__, wanted):
         title, other, build = PAIRS[name]
@@ -104,6 +127,8 @@ def main(arguments=None) -> int:
         "searches": searched,
         "prices": priced,
         "scales": scaled,
+        "windows": windowed,
+        "refinements": refined,
         "comparisons": comparisons,
     }
     target = paths.reports_dir() / "benchmarks" / f"{attnlib.backend()}.json"
@@ -159,6 +184,17 @@ def _show_scales(row):
             f"  {count}: {ratio['median']:.2f} times that "
             f"({ratio['least']:.2f} to {ratio['greatest']:.2f}); "
             f"{row['pixels'][count]:.2f} times the pixels",
+            flush=True,
+        )
+
+
+def _show_windows(row):
+    none = next(iter(row["seconds"].values()))
+    print(f"\n{row['name']}\n  none: {1e3 * none:.1f} ms")
+    for count, ratio in row["ratios"].items():
+        print(
+            f"  {count}: {ratio['median']:.2f} times that "
+            f"({ratio['least']:.2f} to {ratio['greatest']:.2f})",
             flush=True,
         )
 

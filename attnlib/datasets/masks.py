@@ -33,13 +33,32 @@ def read_mask(content) -> np.ndarray:
         return np.array(image, np.uint8)
 
 
-def _pair(image, mask, classes, void):
+def read_silhouette(content) -> np.ndarray:
+    """Decode a mask of what stands out: white, or anything from mid-grey on.
+
+    Args:
+        content: Bytes of a file that Pillow reads, of any mode.
+
+    Returns:
+        uint8 array (H, W) of 0 and 1.
+
+    Raises:
+        OSError: It is no whole image.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        grey = np.array(image.convert("L"))
+    return (grey >= 128).astype(np.uint8)
+
+
+def _pair(image, mask, classes, void, decode):
     """Return the size of an image and its checked mask."""
     from PIL import Image
 
     with Image.open(io.BytesIO(image)) as opened:
         width, height = opened.size
-    mask = read_mask(mask)
+    mask = decode(mask)
     if mask.shape != (height, width):
         raise ValueError(
             f"expected a mask as large as its image, {width}x{height}. "
@@ -54,7 +73,9 @@ def _pair(image, mask, classes, void):
     return np.where(mask == void, np.uint8(IGNORE), mask)
 
 
-def read_pairs(read, names, where, width, height, classes, void) -> dict:
+def read_pairs(
+    read, names, where, width, height, classes, void=IGNORE, decode=read_mask
+) -> dict:
     """Read photographs and their masks, resized to one size.
 
     Args:
@@ -65,6 +86,7 @@ def read_pairs(read, names, where, width, height, classes, void) -> dict:
         height: Height to return.
         classes: Number of classes.
         void: Label of the pixels that have no class.
+        decode: Function from the bytes of a mask to labels, uint8 (H, W).
 
     Returns:
         Dict of `images` uint8 (N, height, width, 3), `mask` uint8 (N, height,
@@ -81,7 +103,7 @@ def read_pairs(read, names, where, width, height, classes, void) -> dict:
     for i, name in enumerate(names):
         image, mask = read(name)
         try:
-            labels = Image.fromarray(_pair(image, mask, classes, void))
+            labels = Image.fromarray(_pair(image, mask, classes, void, decode))
             images[i] = pictures.read_image(image, width, height)
         except (OSError, ValueError) as error:
             raise store.DatasetCorrupt(

@@ -18,6 +18,7 @@ _MODULES = (
     "digit_scenes",
     "digits28",
     "easy_vqa",
+    "ecssd",
     "flickr8k",
     "flowers17",
     "hershey",
@@ -25,16 +26,19 @@ _MODULES = (
     "iam_ondb",
     "mnist",
     "moving_digits",
+    "msra_b",
     "multi30k",
     "number_words",
     "pascal_voc",
     "question_scenes",
     "reversal",
+    "saliency_scenes",
     "scale_scenes",
     "two_part_glyphs",
     "ucf11",
     "visual7w",
     "vqa_v2",
+    "weizmann_horses",
 )
 
 

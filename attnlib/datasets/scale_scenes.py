@@ -25,7 +25,7 @@ _FINE = 4  # places and sizes are multiples of a quarter of a pixel
 _SMALLEST, _LARGEST = 1 / 8, 3 / 4  # sizes as shares of the side
 _SIZES = 64  # so many different ones
 _VISIBLE = 0.6  # least share of a shape that others may leave uncovered
-_EDGE = 0.25, 0.75  # pixels of which a shape covers such a share are nobody's
+EDGE = 0.25, 0.75  # pixels of which a shape covers such a share are nobody's
 _CHUNK = 256
 _SPLITS = ("train", "validation", "test")
 
@@ -100,13 +100,13 @@ def coverage(label, centre, size, turn, side) -> np.ndarray:
     return np.clip(0.5 - outside, 0, 1)
 
 
-def _lay(images, covers, fills):
+def _lay(images, covers, fills, edge):
     """Lay shapes (N, K) on images, in place; say whose every pixel is.
 
     Returns:
         int8 (N, side, side): index of the shape, -1 for none, -2 at edges.
     """
-    low, high = _EDGE
+    low, high = edge
     whose = np.full(images.shape[:3], -1, np.int8)
     for k in range(covers.shape[1]):
         cover = covers[:, k]
@@ -119,19 +119,32 @@ def _lay(images, covers, fills):
     return whose
 
 
-def _hidden(covers, whose):
+def _hidden(covers, whose, edge):
     """Return which scenes have a shape that is mostly covered by others."""
     found = np.zeros(len(covers), bool)
     for k in range(covers.shape[1]):
-        whole = (covers[:, k] >= _EDGE[1]).sum((1, 2))
+        whole = (covers[:, k] >= edge[1]).sum((1, 2))
         found |= (whose == k).sum((1, 2)) < _VISIBLE * whole
     return found
 
 
-def _shapes(random, number, most, side) -> dict:
-    """Draw shapes for scenes: (N, K) arrays as `coverage` takes them."""
+def draw_shapes(random, number, most, side, smallest, largest) -> dict:
+    """Draw shapes for scenes, their sizes evenly over the octaves.
+
+    Args:
+        random: A `numpy.random.RandomState`.
+        number: Integers (N,): how many shapes each scene has.
+        most: Largest number K of shapes in a scene.
+        side: Height and width of the scenes in pixels.
+        smallest: Size of the smallest shape in pixels.
+        largest: Of the largest one.
+
+    Returns:
+        Dict of arrays (N, K, ...) as `coverage` takes them; shapes that a
+        scene does not have come last, with label and size 0.
+    """
     shape = len(number), most
-    sizes = np.geomspace(_SMALLEST * side, _LARGEST * side, _SIZES)
+    sizes = np.geomspace(smallest, largest, _SIZES)
     sizes = np.rint(_FINE * sizes) / _FINE
     size = sizes[random.randint(_SIZES, size=shape)]
     size *= np.arange(most) < number[:, None]
@@ -146,17 +159,20 @@ def _shapes(random, number, most, side) -> dict:
     return {"label": label, "centre": centre, "size": size, "turn": turn}
 
 
-def _painted(images, shapes, fills):
+def painted(images, shapes, fills, edge=EDGE):
     """Lay shapes on images, in place.
 
     Args:
         images: uint8 (N, side, side, 3).
         shapes: Dict of (N, K) arrays as `coverage` takes them.
         fills: uint8 (N, K, side, side, 3).
+        edge: Pixels of which a shape covers more than the first share, and
+            less than the second, are nobody's.
 
     Returns:
-        `(whose, bad)`: int8 (N, side, side) as of `_lay`, and of each scene
-        whether one of its shapes is mostly hidden.
+        `(whose, bad)`: int8 (N, side, side) index of the shape that
+        a pixel belongs to, -1 for none, -2 at edges; and of each scene whether
+        one of its shapes is mostly hidden.
     """
     side = images.shape[1]
     whose = np.empty(images.shape[:3], np.int8)
@@ -166,25 +182,30 @@ def _painted(images, shapes, fills):
         flat = {k: v[part].reshape(-1, *v.shape[2:]) for k, v in shapes.items()}
         covers = coverage(**flat, side=side)
         covers = covers.reshape(-1, fills.shape[1], side, side)
-        whose[part] = _lay(images[part], covers, fills[part])
-        bad[part] = _hidden(covers, whose[part])
+        whose[part] = _lay(images[part], covers, fills[part], edge)
+        bad[part] = _hidden(covers, whose[part], edge)
     return whose, bad
 
 
-def _fill(pieces, tint):
-    """Brighten pieces of photographs (..., h, w, 3) and tint them."""
+def fill(pieces, tint):
+    """Brighten pieces of photographs (..., h, w, 3) by a tint (..., 3)."""
     bright = pieces.astype(np.uint16) + 128
     return (bright * tint[..., None, None, :] // 255).astype(np.uint8)
 
 
-def _told(images, whose, label, size) -> dict:
-    """Return a split's dictionary: what is where in the scenes."""
-    count = len(images)
-    names = np.concatenate(
-        [label, np.full((count, 1), IGNORE), np.zeros((count, 1), int)], axis=1
-    )  # -2 and -1 are the last two
-    boxes = np.zeros((*label.shape, 4), np.int32)
-    for k in range(label.shape[1]):
+def seen_boxes(whose, most) -> np.ndarray:
+    """Return the boxes of what can be seen of each shape.
+
+    Args:
+        whose: Integers (N, side, side), index of each pixel's shape.
+        most: Number K of shapes.
+
+    Returns:
+        int32 (N, K, 4): x, y, width, height in pixels; 0 for shapes that
+        cannot be seen.
+    """
+    boxes = np.zeros((len(whose), most, 4), np.int32)
+    for k in range(most):
         seen = whose == k
         for axis in (0, 1):
             line = seen.any(1 + axis)
@@ -193,12 +214,21 @@ def _told(images, whose, label, size) -> dict:
             boxes[:, k, axis] = first
             boxes[:, k, 2 + axis] = last - first
         boxes[~seen.any((1, 2)), k] = 0
+    return boxes
+
+
+def _told(images, whose, label, size) -> dict:
+    """Return a split's dictionary: what is where in the scenes."""
+    count = len(images)
+    names = np.concatenate(
+        [label, np.full((count, 1), IGNORE), np.zeros((count, 1), int)], axis=1
+    )  # -2 and -1 are the last two
     scene = np.arange(count)[:, None, None]
     return {
         "images": images,
         "mask": names[scene, whose].astype(np.uint8),
         "object": np.maximum(whose, -1),
-        "boxes": boxes,
+        "boxes": seen_boxes(whose, label.shape[1]),
         "size": size.astype(np.float32),
         "label": label.astype(np.int32),
     }
@@ -240,18 +270,19 @@ def _read(split, *, side=64, most=3, count=1000, seed=0):
     total = count * most
     pieces = scenery.backgrounds(random, split, total, side)
     tint = random.randint(150, 256, (count, most, 3)).astype(np.uint16)
-    fills = _fill(pieces.reshape(count, most, side, side, 3), tint)
+    fills = fill(pieces.reshape(count, most, side, side, 3), tint)
     number = random.randint(1, most + 1, count)
-    shapes = _shapes(random, number, most, side)
+    sizes = _SMALLEST * side, _LARGEST * side
+    shapes = draw_shapes(random, number, most, side, *sizes)
     plain = images.copy()
-    whose, bad = _painted(images, shapes, fills)
+    whose, bad = painted(images, shapes, fills)
     while bad.any():
         rows = np.flatnonzero(bad)
-        fresh = _shapes(random, number[rows], most, side)
+        fresh = draw_shapes(random, number[rows], most, side, *sizes)
         for key, values in fresh.items():
             shapes[key][rows] = values
         again = plain[rows]
-        whose[rows], bad[rows] = _painted(again, fresh, fills[rows])
+        whose[rows], bad[rows] = painted(again, fresh, fills[rows])
         images[rows] = again
     return _told(images, whose, shapes["label"], shapes["size"])
 
@@ -290,7 +321,7 @@ def scene(shapes, side=64, seed=0) -> dict:
     images = scenery.backgrounds(random, "test", 1, side)
     pieces = scenery.backgrounds(random, "test", _MOST, side)
     tint = random.randint(150, 256, (_MOST, 3)).astype(np.uint16)
-    fills = _fill(pieces, tint)[None, : len(shapes)]
+    fills = fill(pieces, tint)[None, : len(shapes)]
     names, size, x, y, turn = zip(*shapes, strict=True)
     turn = np.rint(np.array([turn]) * TURNS / 360).astype(int)
     made = {
@@ -299,7 +330,7 @@ def scene(shapes, side=64, seed=0) -> dict:
         "turn": turn % TURNS,
         "centre": np.stack([[x], [y]], axis=-1).astype(np.float64),
     }
-    whose, _ = _painted(images, made, fills)
+    whose, _ = painted(images, made, fills)
     return _told(images, whose, made["label"], made["size"])
 
 

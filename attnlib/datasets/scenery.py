@@ -131,11 +131,16 @@ def cut_out(images):
 
 
 def backgrounds(random, split, count, side):
-    """Cut pieces (count, side, side, 3) from the split's columns."""
-    which = random.randint(len(photographs()), size=count)
+    """Cut pieces (count, side, side, 3) from the split's columns.
+
+    Photographs with fewer than `side` columns in a fifth are left out: with
+    more than 90 pixels the cat.
+    """
+    wide = [p for p in photographs() if p.shape[1] // 5 >= side]
+    which = random.randint(len(wide), size=count)
     first, last = FIFTHS[split]
     pieces = np.empty((count, side, side, 3), np.uint8)
-    for i, photo in enumerate(photographs()):
+    for i, photo in enumerate(wide):
         chosen = np.flatnonzero(which == i)
         height, width = photo.shape[:2]
         left, right = first * width // 5, last * width // 5

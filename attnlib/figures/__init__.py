@@ -59,6 +59,11 @@ from attnlib.figures.questions import (
     question_drawer,
     word_maps,
 )
+from attnlib.figures.saliency import (
+    precision_recall_curves,
+    refinement_step,
+    refinements,
+)
 from attnlib.figures.scoreboard import (
     against_papers,
     result_times,
@@ -81,6 +86,12 @@ from attnlib.figures.videos import (
     attention_animation,
     attention_moment,
     attention_strip,
+)
+from attnlib.figures.windows import (
+    confusion_matrices,
+    places_around_parts,
+    window_view,
+    windows_on_images,
 )
 
 
@@ -111,6 +122,7 @@ __all__ = [
     "boxes_to_choose",
     "captioned_images",
     "claims_table",
+    "confusion_matrices",
     "cost_curves",
     "crop_view",
     "density_map",
@@ -138,12 +150,16 @@ __all__ = [
     "pen_strokes",
     "picture",
     "place_map",
+    "places_around_parts",
+    "precision_recall_curves",
     "presets",
     "question_drawer",
     "question_explorer",
     "ranked_captions",
     "reasons_table",
     "result_times",
+    "refinement_step",
+    "refinements",
     "scale_view",
     "scale_weights",
     "scatter_locations",
@@ -162,6 +178,8 @@ __all__ = [
     "use_style",
     "verdict_bars",
     "window_map",
+    "window_view",
+    "windows_on_images",
     "word_bars",
     "word_explorer",
     "word_maps",

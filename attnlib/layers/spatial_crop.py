@@ -24,7 +24,13 @@ class SpatialCrop(AttentionLayer):
     3. crop = the image at theta . (x, y, 1), bilinear, shape (B, h, w, C)
 
     W starts at zero and b at (`initial_scale`, 0, 0): an untrained layer looks
-    at the middle of the image, whatever the state is. The grid is computed in
+    at the middle of the image, whatever the state is. With a `scale_range`
+    (low, high) the windows are bounded and stay within the image: of the
+    numbers (a, b, c) = W h + b
+
+        s = low (high / low)^sigmoid(a),   t = (1 - s) (tanh(b), tanh(c)).
+
+    The grid is computed in
     at least float32. theta is rounded to the layer's compute dtype before it
     is used, so that the paste undoes exactly what the crop did; for large
     images in mixed precision give the layer `dtype="float32"`.
@@ -36,6 +42,8 @@ class SpatialCrop(AttentionLayer):
         padding: What lies outside the image: `"zeros"`, or `"border"` for the
             nearest border pixel.
         align_corners: See Convention.
+        scale_range: The smallest and the largest s, 0 < low < high <= 1, with
+            `initial_scale` between them; None for windows without bounds.
         **kwargs: Of `keras.layers.Layer`.
 
     Call arguments:
@@ -68,7 +76,7 @@ class SpatialCrop(AttentionLayer):
         Kuen, Wang and Wang 2016, arXiv:1604.03227 (the recurrent attentional
         network's spatial transformer); Jaderberg et al. 2015,
         arXiv:1506.02025, section 3.2. Differs from the paper in: the first
-        window is chosen by `initial_scale`.
+        window is chosen by `initial_scale`, and windows may be bounded.
     """
 
     def __init__(
@@ -77,6 +85,7 @@ class SpatialCrop(AttentionLayer):
         initial_scale=1.0,
         padding="zeros",
         align_corners=False,
+        scale_range=None,
         **kwargs,
     ):
         # No autocast: the state shall reach the transform in full precision.
@@ -89,8 +98,9 @@ class SpatialCrop(AttentionLayer):
         )
         self.padding = checks.one_of("padding", padding, PADDINGS)
         self.align_corners = checks.flag("align_corners", align_corners)
+        self.scale_range = _checked_range(scale_range, self.initial_scale)
         self.supports_masking = True
-        bias = np.array([self.initial_scale, 0, 0], "float32")
+        bias = np.array([self._first_number(), 0, 0], "float32")
         self.regressor = keras.layers.Dense(
             3,
             kernel_initializer="zeros",
@@ -112,12 +122,51 @@ class SpatialCrop(AttentionLayer):
         checks.rank("state", state, 2)
         checks.last_axis("state", state, self.regressor.kernel.shape[0])
         checks.same("batch sizes", images=images.shape[0], state=state.shape[0])
-        theta = attention_matrix(self.regressor(state))
+        theta = attention_matrix(self.window(state))
         rounded = ops.cast(theta, self.compute_dtype)
-        theta = ops.cast(rounded, self.regressor.compute_dtype)
+        return self.crop(images, rounded), rounded
+
+    def window(self, state):
+        """Return the window (s, tx, ty) that a state asks for, shape (B, 3).
+
+        Args:
+            state: Floating tensor, shape (B, U).
+        """
+        numbers = self.regressor(state)
+        return numbers if self.scale_range is None else self.bounded(numbers)
+
+    def bounded(self, numbers):
+        """Return windows within the `scale_range` and the image.
+
+        Args:
+            numbers: (a, b, c), any numbers, shape (B, 3).
+
+        Returns:
+            (s, tx, ty), shape (B, 3).
+        """
+        low, high = self.scale_range
+        scale = low * (high / low) ** ops.sigmoid(numbers[:, :1])
+        place = (1 - scale) * ops.tanh(numbers[:, 1:])
+        return ops.concatenate([scale, place], axis=1)
+
+    def crop(self, images, theta):
+        """Crop images at windows that are known, shape (B, h, w, C).
+
+        Args:
+            images: Floating tensor, shape (B, H, W, C).
+            theta: Affine maps of the windows, shape (B, 2, 3).
+        """
+        theta = ops.cast(theta, self.regressor.compute_dtype)
         grid = affine_grid(theta, *self.output_size, self.align_corners)
-        crops = bilinear_sample(images, grid, self.padding, self.align_corners)
-        return crops, rounded
+        return bilinear_sample(images, grid, self.padding, self.align_corners)
+
+    def _first_number(self):
+        """Return the bias that gives the `initial_scale`."""
+        if self.scale_range is None:
+            return self.initial_scale
+        low, high = self.scale_range
+        share = np.log(self.initial_scale / low) / np.log(high / low)
+        return np.log(share / (1 - share))
 
     def compute_output_shape(self, images_shape, state_shape):
         _check_shapes(images_shape, state_shape)
@@ -131,7 +180,25 @@ class SpatialCrop(AttentionLayer):
             "initial_scale": self.initial_scale,
             "padding": self.padding,
             "align_corners": self.align_corners,
+            "scale_range": self.scale_range,
         }
+
+
+def _checked_range(scale_range, initial_scale):
+    if scale_range is None:
+        return None
+    try:
+        low, high = (float(value) for value in scale_range)
+        good = 0 < low < initial_scale < high <= 1
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(
+            "expected scale_range as (low, high), 0 < low < high <= 1, with "
+            f"initial_scale ({initial_scale:g}) between them. Received: "
+            f"{scale_range!r}"
+        )
+    return low, high
 
 
 def _check_shapes(images_shape, state_shape):

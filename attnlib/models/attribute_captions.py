@@ -294,7 +294,8 @@ def corrupt(labels, recall, precision, most, seed=0) -> np.ndarray:
     """Take true attributes away and add false ones.
 
     Args:
-        labels: Array (N, K), 1 where a word fits.
+        labels: Array (N, K), 1 where a word fits, in `most` places of a row at
+            most: those of `truth`.
         recall: Share of the true attributes that are kept, in (0, 1].
         precision: Share of true ones among the result, in (0, 1]; fewer false
             ones are added where an image would have more than `most`.
@@ -305,13 +306,18 @@ def corrupt(labels, recall, precision, most, seed=0) -> np.ndarray:
         float32 (N, K) of 0 and 1, at least one 1 in each row.
 
     Raises:
-        ValueError: A share is out of range.
+        ValueError: A share is out of range, or an image has more true words.
     """
     for name, share in (("recall", recall), ("precision", precision)):
         if not 0 < share <= 1:
             raise ValueError(f"expected {name} in (0, 1]. Received: {share!r}")
     random = np.random.default_rng(seed)
     true = np.asarray(labels) > 0
+    if true.sum(axis=1).max(initial=0) > most:
+        raise ValueError(
+            f"expected labels of at most {most} words an image. Received: "
+            f"{true.sum(axis=1).max()} words; `truth` chooses among them"
+        )
     # A word's luck is the same at every share, so that each one of a sweep
     # takes away from what the last one left.
     luck = random.random(true.shape)

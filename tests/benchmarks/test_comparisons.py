@@ -40,6 +40,8 @@ pairs = load("pairs")
 searches = load("searches")
 prices = load("prices")
 scales = load("scales")
+refinements = load("refinements")
+windows = load("windows")
 cases = load("cases", called="benchmark_cases")
 
 # Whatever sizes a pair has.
@@ -190,6 +192,22 @@ def test_scales_are_timed_beside_a_single_one():
     assert row["pixels"] == {2: 1.25, 3: 1.8125}
     assert list(row["seconds"]) == [1, 2, 3]
     assert all(ratio["median"] > 0 for ratio in row["ratios"].values())
+
+
+def test_windows_are_timed_beside_none():
+    row = windows.compare(1, steps=1, side=48, crop=8, filters=2, batch=2)
+    assert list(row["seconds"]) == ["0", "1", "2", "4", "4, one by one"]
+    assert set(row["ratios"]) == set(row["seconds"]) - {"0"}
+    json.dumps(row)
+
+
+def test_refinements_are_timed_beside_the_global_map(monkeypatch):
+    monkeypatch.setattr(refinements, "COUNTS", (1, 2))
+    sizes = {"side": 16, "size": 8, "filters": 2, "units": 2, "halvings": 2}
+    row = refinements.compare(1, steps=1, batch=1, **sizes)
+    assert list(row["seconds"]) == [0, 1, 2]
+    assert list(row["ratios"]) == [1, 2]
+    json.dumps(row)
 
 
 def test_searches_that_differ_are_not_timed(monkeypatch):

@@ -125,3 +125,33 @@ def test_reports_bad_input():
         SpatialCrop.from_config({**config, "initial_scale": nan})
     with pytest.raises(ValueError, match="state.*last axis of size 5"):
         built()(random(2, 6, 9, 2), random(2, 4))
+
+
+def test_bounded_windows_stay_in_the_image():
+    crop = SpatialCrop((3, 3), 0.4, scale_range=(0.2, 0.7))
+    numbers = 20 * random(200, 3)
+    s, x, y = to_numpy(crop.bounded(numbers)).T
+    assert s.min() >= 0.2 - 1e-6 and s.max() <= 0.7 + 1e-6
+    assert np.abs(np.stack([x, y])).max() <= 0.8 + 1e-6
+    assert (np.abs(x) + s).max() <= 1 + 1e-6
+    a, b, c = numbers.T.astype("float64")
+    expected = 0.2 * 3.5 ** (1 / (1 + np.exp(-a)))
+    np.testing.assert_allclose(s, expected, rtol=1e-4)
+    np.testing.assert_allclose(y, (1 - expected) * np.tanh(c), atol=1e-5)
+
+
+def test_bounded_windows_start_where_they_shall():
+    layer = SpatialCrop((3, 3), 0.4, scale_range=(0.2, 0.7))
+    _, theta = to_numpy(layer(random(2, 6, 6, 1), random(2, 5)))
+    expected = np.float32([[[0.4, 0, 0], [0, 0.4, 0]]] * 2)
+    np.testing.assert_allclose(theta, expected, atol=1e-6)
+    again = SpatialCrop.from_config(layer.get_config())
+    assert again.scale_range == (0.2, 0.7)
+
+
+@pytest.mark.parametrize(
+    "bad", [(0.5, 0.4), (0, 0.7), (0.2, 1.5), (0.5, 0.7), 0.3, (0.1, None)]
+)
+def test_bad_scale_range(bad):
+    with pytest.raises(ValueError, match="scale_range as .low, high."):
+        SpatialCrop((3, 3), 0.4, scale_range=bad)

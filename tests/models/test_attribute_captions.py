@@ -130,6 +130,8 @@ def test_less_recall_takes_from_what_is_left():
     for recall, precision in ((0, 1), (1, 1.5), (float("nan"), 1)):
         with pytest.raises(ValueError, match=r"in \(0, 1\]. Received"):
             attribute_captions.corrupt(true, recall, precision, 9)
+    with pytest.raises(ValueError, match="at most 2 words.*`truth`"):
+        attribute_captions.corrupt(np.ones((1, 9)), 1, 1, 2)
 
 
 def test_detection_is_measured_word_by_word():
