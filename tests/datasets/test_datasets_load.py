@@ -91,7 +91,7 @@ def test_digest_of_embedded_is_of_the_content():
         ("digits28", {}, "0c6e8fec39b360fc"),
         ("flickr8k", {}, "63cba1080a8423ac"),
         ("number_words", {"maximum": 999}, "1be17a1be15a7834"),
-        ("question_scenes", {"scenes": 20}, "1b15468ab0d05520"),
+        ("question_scenes", {"scenes": 20}, "5c74538b10cfc196"),
         (
             "question_scenes",
             {"scenes": 20, "task": "relative"},

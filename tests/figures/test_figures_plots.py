@@ -34,7 +34,34 @@ ACTORS = np.array([[1, 2, 4, 5], [2, 2, 4, 5], [0, 0, 0, 0], [4, 2, 4, 5]])
 MASKS = np.array([[[0, 1], [2, 255]]] * 2)
 SCALE_WEIGHTS = np.full((2, 2, 2, 2), 0.5)
 
+OVERVIEW = np.full((2, 12, 16, 3), 0.5)
+MAPS = np.linspace(0, 1, 2 * 3 * 12 * 16).reshape(2, 3, 12, 16)
+BOXES = np.tile([2.0, 3, 8, 6], (2, 2, 1))
+OBJECTS = np.tile(np.eye(16, dtype=int)[:12], (2, 1, 1))
+PLACES = np.array([[[-0.5, 0.0], [0.5, 0.0]]])
+
 DRAWINGS = {
+    "refinements": lambda: figures.refinements(
+        OVERVIEW, MAPS, BOXES, OBJECTS, "t"
+    ),
+    "refinement_step": lambda: figures.refinement_step(
+        OVERVIEW[0], MAPS[0], BOXES[0], OBJECTS[0], 1, "t"
+    ),
+    "precision_recall_curves": lambda: figures.precision_recall_curves(
+        {"a": ([1, 0.5], [0, 1])}, "t", {"a": (0.5, 1)}
+    ),
+    "windows_on_images": lambda: figures.windows_on_images(
+        [IMAGE], PLACES, 0.4, PLACES[:, :1], ["a"], "t"
+    ),
+    "places_around_parts": lambda: figures.places_around_parts(
+        np.zeros((4, 2, 2, 2)), 0.4, ["head", "tail"], "t"
+    ),
+    "confusion_matrices": lambda: figures.confusion_matrices(
+        {"head": np.eye(2)}, {"head": ["1", "2"]}, "t"
+    ),
+    "window_view": lambda: figures.window_view(
+        IMAGE, PLACES[0], 0.4, CANVASES[:2], [0.2, 0.8], ["a", "b"], "t"
+    ),
     "attention_strip": lambda: figures.attention_strip(FILM, LOOKS, ACTORS),
     "attention_moment": lambda: figures.attention_moment(
         FILM, LOOKS, 2, ACTORS, [[0.2, 0.8]] * 4, ["left", "right"], "t"
