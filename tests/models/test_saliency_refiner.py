@@ -102,7 +102,8 @@ def test_nothing_changes_outside_a_window():
     out = to_numpy(model({"images": images(), "places": places}))
     change = out["logits"][:, 1] - out["logits"][:, 0]
     assert np.abs(change[:, 13:]).max() == np.abs(change[..., :15]).max() == 0
-    assert np.abs(change[:, :12, 16:]).min() > 0
+    # Units that are off leave single pixels as they were.
+    assert (change[:, :12, 16:] != 0).mean() > 0.8
     np.testing.assert_array_equal(out["windows"], places)
 
 
