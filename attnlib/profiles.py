@@ -1621,8 +1621,8 @@ def load(notebook, profile=None, seed=0, setting=None, **overrides):
         A frozen dataclass: `Motivation`, `EncoderDecoder`, `Translation`,
         `Captions`, `SemanticAttention`, `RecurrentGlimpses`, `Draw`,
         `Handwriting`, `SpatialTransformers`, `FineGrained`,
-        `QuestionAnswering`, `Actions`, `Segmentation` or, without fields of
-        its own, `Settings`.
+        `QuestionAnswering`, `Actions`, `Saliency`, `Segmentation` or,
+        without fields of its own, `Settings`.
 
     Raises:
         ValueError: The notebook, profile, setting or a field is unknown, or a

@@ -138,6 +138,43 @@ def measure(case, rounds=5, steps=20, clock=time.perf_counter) -> dict:
     return result
 
 
+def beside_first(
+    name, calls, rounds=3, clock=time.perf_counter, steps=5
+) -> dict:
+    """Time several functions in turns, as ratios to the first of them.
+
+    Args:
+        name: What is timed.
+        calls: Dict from names to functions without arguments. Each is called
+            once before, to compile.
+        rounds: How often the ratios are measured.
+        clock: Of `timing.interleaved_seconds`.
+        steps: Calls of each in a round.
+
+    Returns:
+        A dict with `name`, `backend`, the best `seconds` of each function, and
+        the `ratios` of all others to the first, each with its median, least
+        and greatest value.
+    """
+    for call in calls.values():
+        call()
+    calls = {key: (call,) for key, call in calls.items()}
+    times = [
+        timing.interleaved_seconds(calls, steps, 0, clock)
+        for _ in range(rounds)
+    ]
+    first, *others = calls
+    return {
+        "name": name,
+        "backend": keras.config.backend(),
+        "seconds": {key: min(one[key] for one in times) for key in calls},
+        "ratios": {
+            key: spread([one[key] / one[first] for one in times])
+            for key in others
+        },
+    }
+
+
 def spread(values) -> dict:
     """Return the median, least and greatest of some ratios."""
     return {

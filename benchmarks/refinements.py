@@ -2,11 +2,9 @@
 
 import time
 
-import keras
 import numpy as np
-from harness import spread
+from harness import beside_first
 
-from attnlib import timing
 from attnlib.models.saliency_refiner import GlobalSaliency, SaliencyRefiner
 
 COUNTS = 1, 3, 5, 9
@@ -54,18 +52,10 @@ def compare(rounds=3, clock=time.perf_counter, steps=5, **sizes) -> dict:
         windows, and the `ratios` to the global map alone, each with its
         median, least and greatest value.
     """
-    calls = {count: (look,) for count, look in looks(**sizes).items()}
-    for (look,) in calls.values():
-        look()  # Compiles.
-    times = [
-        timing.interleaved_seconds(calls, steps, 0, clock)
-        for _ in range(rounds)
-    ]
-    return {
-        "name": "saliency, the global map and 1, 3, 5 and 9 windows",
-        "backend": keras.config.backend(),
-        "seconds": {n: min(one[n] for one in times) for n in calls},
-        "ratios": {
-            n: spread([one[n] / one[0] for one in times]) for n in COUNTS
-        },
-    }
+    return beside_first(
+        "saliency, the global map and 1, 3, 5 and 9 windows",
+        looks(**sizes),
+        rounds,
+        clock,
+        steps,
+    )

@@ -10,6 +10,7 @@ refined in windows beside global ones. Prints a table and writes
 """
 
 import argparse
+import functools
 import json
 import platform
 import sys
@@ -29,23 +30,11 @@ from pairs import PAIRS
 import attnlib
 from attnlib import paths
 
-SEARCHES = {"beam_search": searches.compare}
-SCALES = {"scales": scales.compare}
-WINDOWS = {"windows": windows.compare}
-REFINEMENTS = {"refinements": refinements.compare}
-
 
 def main(arguments=None) -> int:
     """Run the benchmarks that the command line names."""
-    known = [
-        *CASES,
-        *SEARCHES,
-        *prices.PRICES,
-        *SCALES,
-        *WINDOWS,
-        *REFINEMENTS,
-        *PAIRS,
-    ]
+    groups = _groups()
+    known = [*CASES, *(case for group in groups for case in group[1]), *PAIRS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "case",
@@ -78,31 +67,13 @@ def main(arguments=None) -> int:
         row = measure(CASES[name], options.rounds, steps, clock)
         rows.append(row)
         _show(row)
-    searched = []
-    for name in filter(SEARCHES.__contains__, wanted):
-        row = SEARCHES[name](options.rounds, clock)
-        searched.append(row)
-        _show_search(row)
-    priced = []
-    for name in filter(prices.PRICES.__contains__, wanted):
-        row = prices.compare(name, options.rounds, clock)
-        priced.append(row)
-        _show_price(row)
-    scaled = []
-    for name in filter(SCALES.__contains__, wanted):
-        row = SCALES[name](options.rounds, clock)
-        scaled.append(row)
-        _show_scales(row)
-    windowed = []
-    for name in filter(WINDOWS.__contains__, wanted):
-        row = WINDOWS[name](options.rounds, clock)
-        windowed.append(row)
-        _show_windows(row)
-    refined = []
-    for name in filter(REFINEMENTS.__contains__, wanted):
-        row = REFINEMENTS[name](options.rounds, clock)
-        refined.append(row)
-        _show_windows(row)
+    others = {}
+    for key, cases, show in groups:
+        others[key] = []
+        for name in filter(cases.__contains__, wanted):
+            row = cases[name](options.rounds, clock)
+            others[key].append(row)
+            show(row)
     comparisons = []
     for name in filter(PAIRS.__contains__, wanted):
         title, other, build = PAIRS[name]
@@ -124,11 +95,7 @@ def main(arguments=None) -> int:
         "keras": keras.__version__,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "results": rows,
-        "searches": searched,
-        "prices": priced,
-        "scales": scaled,
-        "windows": windowed,
-        "refinements": refined,
+        **others,
         "comparisons": comparisons,
     }
     target = paths.reports_dir() / "benchmarks" / f"{attnlib.backend()}.json"
@@ -137,6 +104,33 @@ def main(arguments=None) -> int:
         file.write("\n")
     print(f"written to {target}")
     return 0
+
+
+def _groups():
+    """Return `(key, cases, show)` of what has no peer.
+
+    The key is that of the written file; cases are functions of the number of
+    rounds and the clock, by name.
+    """
+    of_none = functools.partial(_show_beside, "none")
+    return (
+        ("searches", {"beam_search": searches.compare}, _show_search),
+        (
+            "prices",
+            {
+                name: functools.partial(prices.compare, name)
+                for name in prices.PRICES
+            },
+            _show_price,
+        ),
+        (
+            "scales",
+            {"scales": scales.compare},
+            functools.partial(_show_beside, "one"),
+        ),
+        ("windows", {"windows": windows.compare}, of_none),
+        ("refinements", {"refinements": refinements.compare}, of_none),
+    )
 
 
 def _show(row):
@@ -177,24 +171,17 @@ def _show_price(row):
     )
 
 
-def _show_scales(row):
-    print(f"\n{row['name']}\n  one: {1e3 * row['seconds'][1]:.1f} ms")
+def _show_beside(first, row):
+    """Print ratios to the first, which has a name."""
+    alone = next(iter(row["seconds"].values()))
+    print(f"\n{row['name']}\n  {first}: {1e3 * alone:.1f} ms")
     for count, ratio in row["ratios"].items():
+        pixels = ""
+        if "pixels" in row:
+            pixels = f"; {row['pixels'][count]:.2f} times the pixels"
         print(
             f"  {count}: {ratio['median']:.2f} times that "
-            f"({ratio['least']:.2f} to {ratio['greatest']:.2f}); "
-            f"{row['pixels'][count]:.2f} times the pixels",
-            flush=True,
-        )
-
-
-def _show_windows(row):
-    none = next(iter(row["seconds"].values()))
-    print(f"\n{row['name']}\n  none: {1e3 * none:.1f} ms")
-    for count, ratio in row["ratios"].items():
-        print(
-            f"  {count}: {ratio['median']:.2f} times that "
-            f"({ratio['least']:.2f} to {ratio['greatest']:.2f})",
+            f"({ratio['least']:.2f} to {ratio['greatest']:.2f}){pixels}",
             flush=True,
         )
 

@@ -4,9 +4,8 @@ import time
 
 import keras
 import numpy as np
-from harness import spread
+from harness import beside_first
 
-from attnlib import timing
 from attnlib.models.scale_segmentation import ScaleSegmentation, build_network
 from attnlib.models.segmentation import SCALES
 
@@ -51,20 +50,12 @@ def compare(rounds=3, clock=time.perf_counter, steps=5, **sizes) -> dict:
         scales, and the `ratios` to a single scale, each with its median, least
         and greatest value, and `pixels`, the ratio of what the network sees.
     """
-    calls = {count: (update,) for count, update in updates(**sizes).items()}
-    for (update,) in calls.values():
-        update()  # Compiles.
-    times = [
-        timing.interleaved_seconds(calls, steps, 0, clock)
-        for _ in range(rounds)
-    ]
-    several = [count for count in calls if count > 1]
-    return {
-        "name": "segmentation, updates at 1, 2 and 3 scales",
-        "backend": keras.config.backend(),
-        "seconds": {n: min(one[n] for one in times) for n in calls},
-        "ratios": {
-            n: spread([one[n] / one[1] for one in times]) for n in several
-        },
-        "pixels": {n: sum(s**2 for s in SCALES[n]) for n in several},
-    }
+    found = beside_first(
+        "segmentation, updates at 1, 2 and 3 scales",
+        updates(**sizes),
+        rounds,
+        clock,
+        steps,
+    )
+    pixels = {n: sum(s**2 for s in SCALES[n]) for n in found["ratios"]}
+    return {**found, "pixels": pixels}

@@ -4,10 +4,9 @@ import time
 
 import keras
 import numpy as np
-from harness import spread
+from harness import beside_first
 from keras import ops
 
-from attnlib import timing
 from attnlib.models.parallel_transformers import ParallelTransformers
 
 COUNTS = (0, 1, 2, 4)
@@ -70,24 +69,17 @@ def compare(rounds=3, clock=time.perf_counter, steps=10, **sizes) -> dict:
     Raises:
         ValueError: Reading at once and one by one give other losses.
     """
-    calls = {name: (update,) for name, update in updates(**sizes).items()}
-    losses = {name: float(update()) for name, (update,) in calls.items()}
+    calls = updates(**sizes)
+    losses = {name: float(update()) for name, update in calls.items()}
     if not np.isclose(losses["4"], losses["4, one by one"], rtol=1e-4):
         raise ValueError(
             "expected windows read at once and one by one to give the same "
             f"loss. Received: {losses['4']} and {losses['4, one by one']}"
         )
-    times = [
-        timing.interleaved_seconds(calls, steps, 0, clock)
-        for _ in range(rounds)
-    ]
-    return {
-        "name": "parallel transformers, updates with 0, 1, 2 and 4 windows",
-        "backend": keras.config.backend(),
-        "seconds": {n: min(one[n] for one in times) for n in calls},
-        "ratios": {
-            n: spread([one[n] / one["0"] for one in times])
-            for n in calls
-            if n != "0"
-        },
-    }
+    return beside_first(
+        "parallel transformers, updates with 0, 1, 2 and 4 windows",
+        calls,
+        rounds,
+        clock,
+        steps,
+    )

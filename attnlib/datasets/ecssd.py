@@ -5,25 +5,8 @@ the same names. It has no split for training: papers train on another data set
 and test on all of it.
 """
 
-from attnlib.datasets import masks, questions, saliency_folders, store
+from attnlib.datasets import masks, saliency_folders, store
 from attnlib.datasets.registry import DataSet
-
-
-def split_of(name) -> str:
-    """Return the split of a photograph where no list says it.
-
-    Three tenths are for test, one for validation, the rest to train on.
-
-    Args:
-        name: Stem of the file.
-    """
-    if questions.held_out(name, 1):
-        return "validation"
-    return (
-        "test"
-        if any(questions.held_out(name, n) for n in (2, 3, 4))
-        else "train"
-    )
 
 
 def _read(split, *, width=160, height=128):
@@ -44,7 +27,7 @@ def _read(split, *, width=160, height=128):
     folder = store.user_folder(DATASET)
     images, silhouettes = (folder / name for name in DATASET.folders)
     names = saliency_folders.stems(images, silhouettes)
-    names = [n for n in names if split in ("all", split_of(n))]
+    names = [n for n in names if split in ("all", saliency_folders.split_of(n))]
     return saliency_folders.read(
         images, silhouettes, names, width, height, masks.read_silhouette
     )

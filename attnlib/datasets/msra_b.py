@@ -6,7 +6,7 @@ lie beside the photographs; papers use 2500, 500 and 2000. Where there are none
 the split is by names: 60 %, 10 % and 30 %.
 """
 
-from attnlib.datasets import ecssd, masks, saliency_folders, store
+from attnlib.datasets import masks, saliency_folders, store
 from attnlib.datasets.registry import DataSet
 
 
@@ -35,7 +35,7 @@ def _read(split, *, width=160, height=128):
     if there:
         names = saliency_folders.listed(lists[split], names)
     else:
-        names = [n for n in names if ecssd.split_of(n) == split]
+        names = [n for n in names if saliency_folders.split_of(n) == split]
     return saliency_folders.read(
         folder, folder, names, width, height, masks.read_silhouette
     )

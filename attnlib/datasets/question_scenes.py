@@ -266,9 +266,8 @@ def _about_digits(random, scenes, quarter, task):
     return rows
 
 
-def _kept(rows, task, kinds):
+def _kept(rows, wanted):
     """Leave out the questions of other kinds than those wanted."""
-    wanted = _wanted(task, kinds)
     rows = [row for row in rows if row[2] in wanted]
     if not rows:
         raise ValueError(
@@ -418,7 +417,7 @@ def _read(
     if isinstance(size, bool) or size not in _SIZES:
         raise ValueError(f"size: expected 56, 64 or 84, received {size!r}")
     scenery.check_digits(digits)
-    _wanted(task, kinds)
+    wanted = _wanted(task, kinds)
     count = whole_number("scenes", scenes, 1)
     seed = whole_number("seed", seed, 0, 2**32 - 1)
     random, size = scenery.random_state(seed, split), int(size)
@@ -429,7 +428,7 @@ def _read(
     else:
         fewest = _MOST if task == "pointing" else 2
         made, quarter = _quarters(random, split, size, count, digits, fewest)
-        rows = _kept(_about_digits(random, made, quarter, task), task, kinds)
+        rows = _kept(_about_digits(random, made, quarter, task), wanted)
     out = made | _columns(rows, made["boxes"])
     if task == "telling":
         out |= _answers_to_choose(random, rows, made)

@@ -4,7 +4,7 @@ Images are `.jpg` files, masks `.png` files of the same stem, in two folders or
 in one and the same.
 """
 
-from attnlib.datasets import masks, store
+from attnlib.datasets import masks, questions, store
 from attnlib.datasets.checks import whole_number
 
 _IMAGES = (".jpg", ".jpeg")
@@ -32,6 +32,23 @@ def stems(images, silhouettes) -> list[str]:
             f"first is {missing[0]}.png"
         )
     return found
+
+
+def split_of(name) -> str:
+    """Return the split of a photograph where no list says it.
+
+    Three tenths are for test, one for validation, the rest to train on.
+
+    Args:
+        name: Stem of the file.
+    """
+    if questions.held_out(name, 1):
+        return "validation"
+    return (
+        "test"
+        if any(questions.held_out(name, n) for n in (2, 3, 4))
+        else "train"
+    )
 
 
 def listed(path, known) -> list[str]:

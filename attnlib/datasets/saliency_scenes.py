@@ -54,21 +54,9 @@ def _some(random, split, count, most, side):
     fills = _fills(random, split, count, most, side, coloured=True)
     number = random.randint(1, most + 1, count)
     sizes = _SMALLEST * side, _LARGEST * side
-    shapes = scale_scenes.draw_shapes(random, number, most, side, *sizes)
-    plain = images.copy()
-    whose, bad = scale_scenes.painted(images, shapes, fills, _HALF)
-    while bad.any():
-        rows = np.flatnonzero(bad)
-        fresh = scale_scenes.draw_shapes(
-            random, number[rows], most, side, *sizes
-        )
-        for key, values in fresh.items():
-            shapes[key][rows] = values
-        again = plain[rows]
-        whose[rows], bad[rows] = scale_scenes.painted(
-            again, fresh, fills[rows], _HALF
-        )
-        images[rows] = again
+    shapes, whose = scale_scenes.place_shapes(
+        random, images, number, fills, sizes, _HALF
+    )
     return {
         "images": images,
         "mask": (whose >= 0).astype(np.uint8),

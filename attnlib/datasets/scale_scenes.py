@@ -187,6 +187,35 @@ def painted(images, shapes, fills, edge=EDGE):
     return whose, bad
 
 
+def place_shapes(random, images, number, fills, sizes, edge=EDGE):
+    """Draw shapes and lay them on images, in place; none is mostly hidden.
+
+    Args:
+        random: A `numpy.random.RandomState`.
+        images: uint8 (N, side, side, 3).
+        number: Integers (N,), shapes of each scene.
+        fills: uint8 (N, K, side, side, 3), K the largest number.
+        sizes: Smallest and largest size in pixels.
+        edge: As of `painted`.
+
+    Returns:
+        `(shapes, whose)`: as of `draw_shapes` and of `painted`.
+    """
+    most, side = fills.shape[1:3]
+    shapes = draw_shapes(random, number, most, side, *sizes)
+    plain = images.copy()
+    whose, bad = painted(images, shapes, fills, edge)
+    while bad.any():
+        rows = np.flatnonzero(bad)
+        fresh = draw_shapes(random, number[rows], most, side, *sizes)
+        for key, values in fresh.items():
+            shapes[key][rows] = values
+        again = plain[rows]
+        whose[rows], bad[rows] = painted(again, fresh, fills[rows], edge)
+        images[rows] = again
+    return shapes, whose
+
+
 def fill(pieces, tint):
     """Brighten pieces of photographs (..., h, w, 3) by a tint (..., 3)."""
     bright = pieces.astype(np.uint16) + 128
@@ -273,17 +302,7 @@ def _read(split, *, side=64, most=3, count=1000, seed=0):
     fills = fill(pieces.reshape(count, most, side, side, 3), tint)
     number = random.randint(1, most + 1, count)
     sizes = _SMALLEST * side, _LARGEST * side
-    shapes = draw_shapes(random, number, most, side, *sizes)
-    plain = images.copy()
-    whose, bad = painted(images, shapes, fills)
-    while bad.any():
-        rows = np.flatnonzero(bad)
-        fresh = draw_shapes(random, number[rows], most, side, *sizes)
-        for key, values in fresh.items():
-            shapes[key][rows] = values
-        again = plain[rows]
-        whose[rows], bad[rows] = painted(again, fresh, fills[rows])
-        images[rows] = again
+    shapes, whose = place_shapes(random, images, number, fills, sizes)
     return _told(images, whose, shapes["label"], shapes["size"])
 
 

@@ -7,8 +7,6 @@ Four folders: `horse_train`, `horse_test` with photographs, and `mask_train`,
 from attnlib.datasets import masks, questions, saliency_folders, store
 from attnlib.datasets.registry import DataSet
 
-_FOLDERS = {"train": "train", "validation": "train", "test": "test"}
-
 
 def _read(split, *, width=160, height=128):
     """Read one split of the 278 and 49 photographs.
@@ -26,8 +24,8 @@ def _read(split, *, width=160, height=128):
         1 on the horse, else 0; `names`, a list of str.
     """
     folder = store.user_folder(DATASET)
-    images = folder / f"horse_{_FOLDERS[split]}"
-    silhouettes = folder / f"mask_{_FOLDERS[split]}"
+    part = "test" if split == "test" else "train"
+    images, silhouettes = folder / f"horse_{part}", folder / f"mask_{part}"
     names = saliency_folders.stems(images, silhouettes)
     if split != "test":
         wanted = split == "validation"

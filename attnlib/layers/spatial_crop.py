@@ -144,10 +144,25 @@ class SpatialCrop(AttentionLayer):
         Returns:
             (s, tx, ty), shape (B, 3).
         """
+        return self.within(
+            ops.sigmoid(numbers[:, :1]), ops.tanh(numbers[:, 1:])
+        )
+
+    def within(self, size, place):
+        """Return windows of the `scale_range` that lie in the image.
+
+        Args:
+            size: 0 for the smallest, 1 for the largest window, its logarithm
+                between, shape (B, 1).
+            place: Where of the room that such a window has, from -1 to 1, shape
+                (B, 2).
+
+        Returns:
+            (s, tx, ty), shape (B, 3).
+        """
         low, high = self.scale_range
-        scale = low * (high / low) ** ops.sigmoid(numbers[:, :1])
-        place = (1 - scale) * ops.tanh(numbers[:, 1:])
-        return ops.concatenate([scale, place], axis=1)
+        scale = low * (high / low) ** size
+        return ops.concatenate([scale, (1 - scale) * place], axis=1)
 
     def crop(self, images, theta):
         """Crop images at windows that are known, shape (B, h, w, C).

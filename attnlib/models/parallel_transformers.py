@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from attnlib.ops import checks
-from attnlib.ops.grids import affine_grid, attention_matrix
+from attnlib.ops.grids import affine_grid, attention_matrix, cell_middles
 from attnlib.ops.sampling import bilinear_sample
 
 VERSION = 1  # Raised when trained results change.
@@ -391,18 +391,3 @@ def tiles(count):
     x = (2 * column + 1) / columns - 1
     y = (2 * row + 1) / rows - 1
     return np.stack([x, y], axis=1).astype("float32")
-
-
-def cell_middles(height, width):
-    """Return the middles (x, y) of a grid's cells, row by row, (L, 2).
-
-    Example:
-
-    >>> from attnlib.models.parallel_transformers import cell_middles
-    >>> cell_middles(1, 2).tolist()
-    [[-0.5, 0.0], [0.5, 0.0]]
-    """
-    x = (2 * np.arange(width) + 1) / width - 1
-    y = (2 * np.arange(height) + 1) / height - 1
-    cells = np.stack(np.meshgrid(x, y), axis=-1)  # (h, w, 2)
-    return cells.reshape(-1, 2).astype("float32")

@@ -235,15 +235,8 @@ def _parse(kind):
     return name, rest
 
 
-def make_noisy(settings, network, lines, steps):
-    """Return a network with adaptive noise on its weights, compiled.
-
-    Args:
-        settings: A `profiles.Handwriting`.
-        network: A network that was trained; its weights are the first means.
-        lines: The training lines, as of `groups`.
-        steps: Number of updates that the learning rate decays over.
-    """
+def _noisy(settings, network, lines, steps):
+    """Return a trained network with adaptive noise on its weights, compiled."""
     points = sum(
         int((y[..., 2] != handwriting.PADDING).sum()) for _, y, _ in lines
     )
@@ -267,8 +260,29 @@ def train(settings, task, kind):
         are their means.
     """
     name, rest = _parse(kind)
-    noisy = rest == "noise"
-    plain = train(settings, task, name) if noisy else None
+    if rest != "noise":
+        return _trained(
+            settings,
+            task,
+            kind,
+            lambda lines, steps: build(settings, task, kind, steps),
+        )
+    plain = train(settings, task, name)
+    noisy = _trained(
+        settings,
+        task,
+        kind,
+        lambda lines, steps: _noisy(settings, plain.model, lines, steps),
+    )
+    return dataclasses.replace(
+        noisy,
+        model=noisy.model.network,
+        seconds=plain.seconds + noisy.seconds,
+    )
+
+
+def _trained(settings, task, kind, make):
+    """Train what `make` builds of the training lines and a number of steps."""
     found = groups(task, "train", settings.buckets)
     batches = Batches(
         [(x, y) for x, y, _ in found], settings.batch_size, settings.seed
@@ -279,13 +293,8 @@ def train(settings, task, kind):
         logs = evaluate(model, task, "validation")
         return {f"val_{key}": value for key, value in logs.items()}
 
-    def make():
-        if noisy:
-            return make_noisy(settings, plain.model, found, steps)
-        return build(settings, task, kind, steps)
-
-    trained = train_or_load(
-        make,
+    return train_or_load(
+        lambda: make(found, steps),
         batches,
         name=f"handwriting-{kind}-{task.name}",
         config={
@@ -298,13 +307,6 @@ def train(settings, task, kind):
         seed=settings.seed,
         version=handwriting.VERSION,
         validation=validate,
-    )
-    if not noisy:
-        return trained
-    return dataclasses.replace(
-        trained,
-        model=trained.model.network,
-        seconds=plain.seconds + trained.seconds,
     )
 
 

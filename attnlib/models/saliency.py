@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-import scipy.special
+from scipy.special import expit
 
 from attnlib import datasets, saliency_scores
 from attnlib.datasets import scale_scenes
@@ -287,7 +287,7 @@ def look(model, images, steps=None, places=None, seed=_NOISE_SEED) -> dict:
     if isinstance(model, GlobalSaliency):
         logits = model.predict(images, batch_size=_TOGETHER, verbose=0)
         windows = np.empty((len(images), 0, 3), np.float32)
-        return {"maps": _sigmoid(logits[..., 0][:, None]), "windows": windows}
+        return {"maps": expit(logits[..., 0][:, None]), "windows": windows}
     if places is None:
         count = model.num_steps if steps is None else steps
         shape = (len(images), checks.positive_integer("steps", count), 3)
@@ -297,11 +297,7 @@ def look(model, images, steps=None, places=None, seed=_NOISE_SEED) -> dict:
         places = np.ascontiguousarray(places, np.float32)
         inputs = {"images": images, "places": places}
     out = model.predict(inputs, batch_size=_TOGETHER, verbose=0)
-    return {"maps": _sigmoid(out["logits"]), "windows": out["windows"]}
-
-
-def _sigmoid(logits):
-    return scipy.special.expit(logits)
+    return {"maps": expit(out["logits"]), "windows": out["windows"]}
 
 
 def scores(maps, masks) -> dict:

@@ -327,10 +327,7 @@ class SaliencyRefiner(keras.Model):
         """
         if self.windows == "learned":
             return ops.cast(self.window_crop.window(state[2]), "float32")
-        low, high = self.scale_range
-        scale = low * (high / low) ** noise[:, :1]
-        place = (1 - scale) * (2 * noise[:, 1:] - 1)
-        return ops.concatenate([scale, place], axis=1)
+        return self.window_crop.within(noise[:, :1], 2 * noise[:, 1:] - 1)
 
     def refine(self, images, state, window):
         """Look through a window and add what is found to the map.

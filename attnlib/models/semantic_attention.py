@@ -9,6 +9,7 @@ from attnlib.layers import InputAttention, OutputAttention
 from attnlib.models import encoders
 from attnlib.models.captioner import Captioner
 from attnlib.ops import checks
+from attnlib.ops.grids import cell_middles
 from attnlib.text import END, PAD
 
 VERSION = 1  # Raised when trained results change.
@@ -122,7 +123,7 @@ class AttributeDetector(keras.Model):
         places = self.grid[0] * self.grid[1]
         cells = ops.reshape(grid, (-1, places, grid.shape[-1]))
         where = ops.cast(
-            ops.convert_to_tensor(_centres(self.grid)), cells.dtype
+            ops.convert_to_tensor(cell_middles(*self.grid)), cells.dtype
         )
         where = ops.zeros_like(cells[:, :, :2]) + where
         features = self.features(ops.concatenate([cells, where], axis=-1))
@@ -169,12 +170,6 @@ class AttributeDetector(keras.Model):
     @classmethod
     def from_config(cls, config):
         return cls(**encoders.with_encoder(config))
-
-
-def _centres(grid):
-    """Return x and y of the cells' centres in [-1, 1], float32 (L, 2)."""
-    y, x = ((2 * np.arange(n) + 1) / n - 1 for n in grid)
-    return np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype("float32")
 
 
 @keras.saving.register_keras_serializable(package="attnlib")

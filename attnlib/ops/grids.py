@@ -311,6 +311,20 @@ def _control_points(offsets):
     return side
 
 
+def cell_middles(height, width) -> np.ndarray:
+    """Return the middles (x, y) of a grid's cells, row by row, float32 (L, 2).
+
+    Example:
+
+    >>> from attnlib.ops.grids import cell_middles
+    >>> cell_middles(1, 2).tolist()
+    [[-0.5, 0.0], [0.5, 0.0]]
+    """
+    y, x = (_target_axis(n, align_corners=False) for n in (height, width))
+    cells = np.stack(np.meshgrid(x, y), axis=-1)  # (h, w, 2)
+    return cells.reshape(-1, 2).astype("float32")
+
+
 def _target_axis(size, align_corners):
     """Return the normalised coordinates of the pixels along one axis."""
     steps = np.arange(size)

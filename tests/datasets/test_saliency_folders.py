@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from attnlib import datasets
-from attnlib.datasets import ecssd, masks, saliency_folders
+from attnlib.datasets import masks, saliency_folders
 
 
 def photo(path, value, size=(40, 30)):
@@ -69,7 +69,7 @@ def test_white_is_salient_whatever_the_mode(data, mode):
 
 
 def test_the_split_by_names_has_shares():
-    found = [ecssd.split_of(f"{n:04d}") for n in range(1000)]
+    found = [saliency_folders.split_of(f"{n:04d}") for n in range(1000)]
     shares = [found.count(s) / 1000 for s in ("train", "validation", "test")]
     np.testing.assert_allclose(shares, [0.6, 0.1, 0.3], atol=0.05)
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from attnlib import datasets, profiles
 from attnlib.models import fine_grained, parallel_transformers
+from attnlib.ops.grids import cell_middles
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_places_are_where_the_parts_are(task):
 
 
 def test_centred_is_the_convention_of_windows():
-    cells = parallel_transformers.cell_middles(1, 4)
+    cells = cell_middles(1, 4)
     np.testing.assert_allclose(
         fine_grained.centred([[0, 1.5], [3, 1.5]], 4), cells[[0, 3]]
     )

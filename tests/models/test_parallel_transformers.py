@@ -9,6 +9,7 @@ from numerics import to_numpy
 from attnlib.models import parallel_transformers as pt
 from attnlib.models.captions import gradients
 from attnlib.models.parallel_transformers import ParallelTransformers
+from attnlib.ops.grids import cell_middles
 
 SMALL = {"num_classes": 5, "filters": 2, "units": 4, "localization_filters": 2}
 
@@ -64,7 +65,7 @@ def test_tiles():
 
 
 def test_cells_are_the_maps_pixels():
-    cells = pt.cell_middles(2, 4)
+    cells = cell_middles(2, 4)
     assert cells[:4, 0].tolist() == [-0.75, -0.25, 0.25, 0.75]
     assert cells[::4, 1].tolist() == [-0.5, 0.5]
 
@@ -88,7 +89,7 @@ def test_expected_place_against_numpy():
     maps = to_numpy(model.localization(images())).astype(np.float64)
     maps = maps.reshape(3, -1, 2) + to_numpy(model.habit)
     weights = np.exp(maps) / np.exp(maps).sum(1, keepdims=True)
-    wanted = np.einsum("bln,lc->bnc", weights, pt.cell_middles(8, 8))
+    wanted = np.einsum("bln,lc->bnc", weights, cell_middles(8, 8))
     np.testing.assert_allclose(
         to_numpy(model.places(images())), wanted, atol=1e-5
     )
@@ -97,7 +98,7 @@ def test_expected_place_against_numpy():
 def test_windows_pay_for_what_they_share():
     """The share of a window, counted on a fine grid."""
     places = np.float32([[[-0.1, 0.0], [0.2, 0.3], [0.9, 0.9]]])
-    points = pt.cell_middles(400, 400)
+    points = cell_middles(400, 400)
     held = np.abs(points[:, None] - places[0]).max(-1) <= 0.4  # (L, 3)
     wanted = [
         (held[:, a] & held[:, b]).sum() / held[:, 0].sum()
