@@ -11,7 +11,7 @@ from keras import ops
 from attnlib import datasets
 from attnlib.datasets import flowers17, two_part_glyphs
 from attnlib.models import parallel_transformers, warped_digits
-from attnlib.models.glimpse_data import unit
+from attnlib.models.glimpse_data import check_bytes, unit
 from attnlib.models.parallel_transformers import ParallelTransformers
 from attnlib.models.provenance import Provenance, digest_of
 from attnlib.models.stn import FactorAdam
@@ -329,13 +329,12 @@ def look(model, images) -> dict:
     Returns:
         Dict of `probabilities`, (B, K), and with transformers `places`, (B,
         N, 2).
+
+    Raises:
+        ValueError: Images are no bytes, of another size than the model was
+            built for, or there are none.
     """
-    images = np.asarray(images)
-    if images.dtype != np.uint8:
-        raise ValueError(
-            "expected images as bytes, uint8 from 0 to 255. Received: "
-            f"{images.dtype}"
-        )
+    images = check_bytes(images)
     parts = []
     for start in range(0, len(images), _TOGETHER):
         some = ops.convert_to_tensor(unit(images[start : start + _TOGETHER]))
@@ -473,7 +472,15 @@ def confusions(probabilities, labels) -> dict:
 
     Returns:
         Dict from `"head"` and `"tail"` to counts (4, 4), true ones in rows.
+
+    Raises:
+        ValueError: The probabilities are not those of glyphs.
     """
+    if np.shape(probabilities) != (len(labels), two_part_glyphs.CLASSES):
+        raise ValueError(
+            f"expected probabilities of {two_part_glyphs.CLASSES} glyphs for "
+            f"{len(labels)} labels. Received: shape {np.shape(probabilities)}"
+        )
     ends = len(two_part_glyphs.TAILS)
     true = np.divmod(labels, ends)
     predicted = np.divmod(np.argmax(probabilities, -1), ends)

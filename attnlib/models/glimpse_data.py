@@ -318,6 +318,29 @@ def check_finite(images):
         )
 
 
+def check_bytes(images) -> np.ndarray:
+    """Return images as an array when they are bytes, at least one.
+
+    Args:
+        images: uint8 (N, H, W, C).
+
+    Raises:
+        ValueError: They are of another type or rank, or there are none.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        raise ValueError(
+            "expected images as bytes, uint8 from 0 to 255. Received: "
+            f"{images.dtype}"
+        )
+    if images.ndim != 4 or not len(images):
+        raise ValueError(
+            "expected images of shape (N, H, W, C), at least one. Received: "
+            f"shape {images.shape}"
+        )
+    return images
+
+
 def unit(images):
     """Return images of bytes as float32 in [0, 1]."""
     # In one pass: this is a good part of composing a batch of canvases.

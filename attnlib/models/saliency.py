@@ -8,7 +8,7 @@ from scipy.special import expit
 from attnlib import datasets, saliency_scores
 from attnlib.datasets import scale_scenes
 from attnlib.models import saliency_refiner, segmentation
-from attnlib.models.glimpse_data import unit
+from attnlib.models.glimpse_data import check_bytes, unit
 from attnlib.models.provenance import Provenance, digest_of
 from attnlib.models.saliency_refiner import GlobalSaliency, SaliencyRefiner
 from attnlib.ops import checks
@@ -282,8 +282,15 @@ def look(model, images, steps=None, places=None, seed=_NOISE_SEED) -> dict:
         Dict of float32 arrays: `maps` (N, T + 1, H, W), probabilities, the
         first is the global map; `windows` (N, T, 3), (s, tx, ty). T is 0 for a
         `GlobalSaliency`.
+
+    Raises:
+        ValueError: Images are no bytes, there are none or of another size or
+            number of channels than the model was built for; `steps` is below
+            1; or places are not finite.
     """
-    images = unit(images)
+    images = unit(check_bytes(images))
+    # Before predict: on JAX one that fails leaves a model without weights.
+    model.check(images)
     if isinstance(model, GlobalSaliency):
         logits = model.predict(images, batch_size=_TOGETHER, verbose=0)
         windows = np.empty((len(images), 0, 3), np.float32)
@@ -295,6 +302,11 @@ def look(model, images, steps=None, places=None, seed=_NOISE_SEED) -> dict:
         inputs = {"images": images, "noise": noise.astype("float32")}
     else:
         places = np.ascontiguousarray(places, np.float32)
+        if not np.isfinite(places).all():
+            raise ValueError(
+                "expected places of finite numbers. Received: NaN or infinite "
+                "ones"
+            )
         inputs = {"images": images, "places": places}
     out = model.predict(inputs, batch_size=_TOGETHER, verbose=0)
     return {"maps": expit(out["logits"]), "windows": out["windows"]}

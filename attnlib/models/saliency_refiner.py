@@ -69,12 +69,22 @@ class GlobalSaliency(keras.Model):
     def build(self, images_shape):
         checks.shape_rank("images", images_shape, 4)
         seen = (None, self.size, self.size, images_shape[-1])
+        self.channels = images_shape[-1]
         build_chain([*self.encoder, *self.decoder], seen)
         self.built = True
 
+    def check(self, images):
+        """Check the rank of images and their channels.
+
+        Raises:
+            ValueError: They are others than the model was built for.
+        """
+        checks.rank("images", images, 4)
+        checks.last_axis("images", images, self.channels)
+
     def call(self, images, training=None):
         images = checks.floating("images", images, self.compute_dtype)
-        checks.rank("images", images, 4)
+        self.check(images)
         x = resized(images, (self.size, self.size))
         for layer in [*self.encoder, *self.decoder]:
             x = layer(x)
@@ -188,6 +198,11 @@ class SaliencyRefiner(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if not isinstance(overview, GlobalSaliency):
+            raise ValueError(
+                "expected overview to be a GlobalSaliency. Received: "
+                f"{overview!r}"
+            )
         self.overview = overview
         self.overview.trainable = False
         self.num_steps = checks.positive_integer("num_steps", num_steps)
@@ -236,6 +251,7 @@ class SaliencyRefiner(keras.Model):
         _, height, width, channels = images_shape
         if not self.overview.built:
             self.overview.build(images_shape)
+        self.sides = height, width
         side, units = self.overview.size, self.units
         crop = (None, side, side, channels + 1)
         *grid, features = build_chain(self.encoder, crop)[1:]
@@ -291,11 +307,22 @@ class SaliencyRefiner(keras.Model):
             "windows": ops.transpose(windows, (1, 0, 2)),
         }
 
+    def check(self, images):
+        """Check the size of images and their channels.
+
+        Raises:
+            ValueError: They are others than the model was built for.
+        """
+        self.overview.check(images)
+        height, width = self.sides
+        checks.same("heights", images=images.shape[1], model=height)
+        checks.same("widths", images=images.shape[2], model=width)
+
     def _checked(self, inputs):
         """Return images, noise and places, the last or both None."""
         inputs = inputs if isinstance(inputs, dict) else {"images": inputs}
         images = checks.floating("images", inputs["images"], self.compute_dtype)
-        checks.rank("images", images, 4)
+        self.check(images)
         noise, places = inputs.get("noise"), inputs.get("places")
         if noise is None and places is None:
             shape = (ops.shape(images)[0], self.num_steps, 3)

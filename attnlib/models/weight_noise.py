@@ -40,7 +40,8 @@ class AdaptiveWeightNoise(keras.Model):
         What the network returns.
 
     Raises:
-        ValueError: The network is not built, or an argument is out of range.
+        ValueError: The network is no model, not built or all frozen, or an
+            argument is out of range.
 
     Example:
 
@@ -63,6 +64,10 @@ class AdaptiveWeightNoise(keras.Model):
 
     def __init__(self, network, count, std=0.075, seed=None, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(network, keras.Model):
+            raise ValueError(
+                f"expected network to be a keras.Model. Received: {network!r}"
+            )
         self.network = network
         self.count = checks.positive_integer("count", count)
         self.std = checks.positive_number("std", std)
@@ -74,6 +79,11 @@ class AdaptiveWeightNoise(keras.Model):
             raise ValueError(
                 "expected a network that is built: call its build() or the "
                 "network itself once before its weights become noisy"
+            )
+        if not network.trainable_variables:
+            raise ValueError(
+                "expected a network with weights to train. Received: one whose "
+                "weights are all frozen, or that has none"
             )
         start = keras.initializers.Constant(math.log(self.std))
         self.log_stds = [

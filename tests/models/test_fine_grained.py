@@ -222,3 +222,14 @@ def test_confusions():
     assert found["head"].sum() == found["tail"].sum() == 3
     assert np.trace(found["head"]) == 2 and found["head"][3, 0] == 1
     assert np.trace(found["tail"]) == 2 and found["tail"][1, 2] == 1
+
+
+def test_confusions_of_something_else_are_refused():
+    with pytest.raises(ValueError, match=r"16 glyphs for 2.*\(2, 17\)"):
+        fine_grained.confusions(np.zeros((2, 17)), [0, 1])
+
+
+@pytest.mark.parametrize("shape", [(0, 56, 56, 1), (56, 56, 1)])
+def test_no_image_is_refused(trained, shape):
+    with pytest.raises(ValueError, match="at least one. Received: shape"):
+        fine_grained.look(trained["2-st"].model, np.zeros(shape, np.uint8))

@@ -173,3 +173,38 @@ def test_by_object_looks_around_each_object_alone(task):
 def test_thirds_are_as_large():
     size = np.random.default_rng(0).random(300)
     assert np.bincount(saliency.thirds(size)).tolist() == [100, 100, 100]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda images: images.astype("float32"), "as bytes.*float32"),
+        (lambda images: images[:0], "at least one"),
+        (lambda images: images[..., 0], r"\(N, H, W, C\)"),
+        (lambda images: images[..., :1], "last axis"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["global", "refined"])
+def test_what_is_no_image_is_not_looked_at(trained, task, kind, change, told):
+    images = change(task.test["images"][:2])
+    model = trained[kind].model
+    with pytest.raises(ValueError, match=told):
+        saliency.look(model, images)
+    # The model can still be used.
+    assert np.isfinite(
+        saliency.look(model, task.test["images"][:1])["maps"]
+    ).all()
+
+
+def test_a_refined_map_has_the_size_it_was_built_for(trained, task):
+    images = task.test["images"][:2, 1:]
+    with pytest.raises(ValueError, match="heights. Received: images: 47"):
+        saliency.look(trained["refined"].model, images)
+
+
+def test_places_must_be_numbers(trained, task):
+    places = np.full((2, 1, 3), np.nan)
+    with pytest.raises(ValueError, match="finite numbers. Received: NaN"):
+        saliency.look(
+            trained["refined"].model, task.test["images"][:2], places=places
+        )

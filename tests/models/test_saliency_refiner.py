@@ -227,3 +227,8 @@ def test_bad_inputs(inputs, message):
     model = made()
     with pytest.raises(ValueError, match=message):
         model({"images": images(), **inputs})
+
+
+def test_only_a_global_map_can_be_refined():
+    with pytest.raises(ValueError, match="GlobalSaliency. Received: <Dense"):
+        SaliencyRefiner(keras.layers.Dense(2))

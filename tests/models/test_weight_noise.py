@@ -156,3 +156,12 @@ def test_bad_arguments_are_named(options, told):
 def test_a_network_without_weights_is_refused():
     with pytest.raises(ValueError, match="network that is built"):
         AdaptiveWeightNoise(Line(), 10)
+
+
+def test_a_network_with_nothing_to_train_is_refused():
+    network, _ = make()
+    network.trainable = False
+    with pytest.raises(ValueError, match="frozen"):
+        AdaptiveWeightNoise(network, 10)
+    with pytest.raises(ValueError, match="keras.Model. Received: None"):
+        AdaptiveWeightNoise(None, 10)
