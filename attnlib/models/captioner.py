@@ -11,8 +11,23 @@ from attnlib.models.recurrent import LSTMKernels, RecurrentDecoder
 from attnlib.ops import checks
 
 
+def one_by_one(words):
+    """Return captions (B, K, T) as (B K, T); others as they are."""
+    if len(words.shape) != 3:
+        return words
+    shape = (-1, ops.shape(words)[2])
+    if isinstance(words, np.ndarray):
+        return words.reshape(shape)
+    return ops.reshape(words, shape)
+
+
 class Captioner(RecurrentDecoder):
     """Read an image's features and write about them with an LSTM.
+
+    Given words may be (B, K, T), K captions of each image, which is then read
+    once for all of them: most of the work where the encoder is trained, too.
+    Outputs have the captions in the place of the images, (B K, ...), those of
+    an image one after the other.
 
     Args:
         target_size: Vocabulary of the captions, ids 0 (padding) to
@@ -60,6 +75,50 @@ class Captioner(RecurrentDecoder):
         self.decoder.build((None, None, self.embedding_size))
         self.grid = (math.prod(shape[1:-1]), shape[-1])
         return self.grid
+
+    def check_inputs(self, inputs):
+        """Check the given words; `encode` checks what is read.
+
+        Raises:
+            ValueError: There is no word, or one that is unknown.
+        """
+        super().check_inputs({**inputs, "target": one_by_one(inputs["target"])})
+
+    def begin(self, inputs, training=False):
+        """Check the inputs and read each source once.
+
+        Args:
+            inputs: As in the call.
+            training: Whether the source is read in training.
+
+        Returns:
+            `(state, memory, target)`: from `encode`, repeated for each of
+            several captions, and the previous words (B, T) or (B K, T).
+        """
+        state, memory, target = super().begin(inputs, training)
+        if len(target.shape) == 3:
+            count = target.shape[1]
+            state, memory = keras.tree.map_structure(
+                lambda tensor: ops.repeat(tensor, count, axis=0),
+                (state, memory),
+            )
+        return state, memory, one_by_one(target)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Return the loss per word that is no padding.
+
+        Args:
+            x: Not used.
+            y: Next words, shape (B, T) or (B, K, T), 0 is padding.
+            y_pred: Logits, shape (B, T, V) or (B K, T, V).
+            sample_weight: Not used.
+            training: Smoothing applies in training only.
+        """
+        return super().compute_loss(
+            x, one_by_one(y), y_pred, sample_weight, training=training
+        )
 
     def check_source(self, source):
         """Return an image or its features, for `decoding.Decoder`.

@@ -313,8 +313,53 @@ def groups(task, split, each, buckets=1, longest=None):
     return text.length_buckets(*zip(*pairs, strict=True), buckets, longest)
 
 
+def groups_of_images(task, split, each, buckets=1, longest=None):
+    """Return images' numbers with all their captions, by the longest one.
+
+    Args:
+        task: A `Task`.
+        split: `"train"`, `"validation"` or `"test"`.
+        each: Captions K of each image, the first ones. An image that has
+            fewer repeats them.
+        buckets: Number of groups of about equal size.
+        longest: Captions of more words, END included, are left out.
+
+    Returns:
+        A list of `(x, y)` for `training.Batches`: x has `source` (N, 1), the
+        numbers of the images, and `target` (N, K, T), the previous words; y
+        (N, K, T) has the next words, END included.
+    """
+    found = []
+    for i, several in enumerate(getattr(task, split)["captions"]):
+        lines = [task.vocabulary.encode(line) for line in several[:each]]
+        if longest is not None:
+            lines = [line for line in lines if len(line) < longest]
+        if lines:
+            found.append((i, [lines[k % len(lines)] for k in range(each)]))
+    # A stable sort by length keeps the result the same on every machine.
+    found.sort(key=lambda pair: max(map(len, pair[1])))
+    result = []
+    for some in np.array_split(np.arange(len(found)), buckets):
+        if not len(some):
+            continue
+        numbers, lines = zip(*(found[i] for i in some), strict=True)
+        lines = [line for several in lines for line in several]
+        previous = text.pad([[text.START, *line] for line in lines])
+        following = text.pad([[*line, text.END] for line in lines])
+        shape = (len(numbers), each, -1)
+        x = {
+            "source": np.array(numbers, previous.dtype)[:, None],
+            "target": previous.reshape(shape),
+        }
+        result.append((x, following.reshape(shape)))
+    return result
+
+
 def train(settings, task, kind):
     """Train a model, or load the one that was trained.
+
+    Several captions of an image are learned in one batch, so that the image is
+    read once for all of them.
 
     Hard attention reads with the encoder of the trained soft attention, which
     stays as it is, as the paper's CNN does. Where it was trained with the
@@ -344,11 +389,16 @@ def train(settings, task, kind):
     def look_up(x, y, _):
         return {**x, "source": unit(images[x["source"][:, 0]])}, y
 
+    each = settings.captions_each
+    if each > settings.batch_size:
+        raise ValueError(
+            f"expected batch_size of at least captions_each, {each}, since an "
+            f"image's captions stay together. Received: {settings.batch_size}"
+        )
+    prepare = groups_of_images if each > 1 else groups
     batches = Batches(
-        groups(
-            task, "train", settings.captions_each, settings.buckets, _LONGEST
-        ),
-        settings.batch_size,
+        prepare(task, "train", each, settings.buckets, _LONGEST),
+        settings.batch_size // each,
         settings.seed,
         look_up,
     )

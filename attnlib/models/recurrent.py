@@ -439,6 +439,20 @@ class RecurrentDecoder(keras.Model):
         """
         _check_target(inputs["target"], self.target_size)
 
+    def begin(self, inputs, training=False):
+        """Check the inputs and read the source.
+
+        Args:
+            inputs: As in the call.
+            training: Whether the source is read in training.
+
+        Returns:
+            `(state, memory, target)`: from `encode`, and the previous words
+            (B, T) that belong to them.
+        """
+        self.check_inputs(inputs)
+        return *self.encode(inputs["source"], training), inputs["target"]
+
     def force(self, inputs, training=False, noise=None):
         """Run with given previous words (teacher forcing).
 
@@ -451,11 +465,8 @@ class RecurrentDecoder(keras.Model):
             `(logits, weights)`: (B, T, V), and how much each of L places of
             the source was attended to, (B, T, L), 0 without attention.
         """
-        self.check_inputs(inputs)
-        state, memory = self.encode(inputs["source"], training)
-        logits, outputs = self.unroll(
-            state, memory, inputs["target"], training, noise
-        )
+        state, memory, target = self.begin(inputs, training)
+        logits, outputs = self.unroll(state, memory, target, training, noise)
         return logits, outputs[2]
 
     def call(self, inputs, training=None):

@@ -7,7 +7,7 @@ from keras import ops
 from attnlib import losses
 from attnlib.layers import InputAttention, OutputAttention
 from attnlib.models import encoders
-from attnlib.models.captioner import Captioner
+from attnlib.models.captioner import Captioner, one_by_one
 from attnlib.ops import checks
 from attnlib.ops.grids import cell_middles
 from attnlib.text import END, PAD
@@ -218,7 +218,8 @@ class SemanticCaptioner(Captioner):
             image and, for each of the candidates, how strongly it was found:
             those above 0, at most A, are the image's attributes; and
             `target`: integers (B, T), the previous words, starting with
-            START. 0 is padding.
+            START. 0 is padding. Or (B, K, T), K captions of each image: B K
+            captions then come out.
 
     Returns:
         A dict, see `force`.
@@ -484,11 +485,8 @@ class SemanticCaptioner(Captioner):
             there is no such attention, and `attributes` (B, A), the ids of the
             words that the weights are of, PAD where there is none.
         """
-        self.check_inputs(inputs)
-        state, memory = self.encode(inputs["source"], training)
-        logits, outputs = self.unroll(
-            state, memory, inputs["target"], training, noise
-        )
+        state, memory, target = self.begin(inputs, training)
+        logits, outputs = self.unroll(state, memory, target, training, noise)
         first, second = outputs[2:]
         alpha, beta = (second, first) if self.looks_after else (first, second)
         ids = ops.where(memory["mask"], memory["ids"], PAD)
@@ -506,7 +504,7 @@ class SemanticCaptioner(Captioner):
 
         Args:
             x: Not used.
-            y: Next words, shape (B, T), 0 is padding.
+            y: Next words, shape (B, T) or (B, K, T), 0 is padding.
             y_pred: What the call returned.
             sample_weight: Not used.
             training: Outside of training it is the mean cross-entropy.
@@ -517,7 +515,7 @@ class SemanticCaptioner(Captioner):
         learned = self.attention != "none" and not self.uniform
         if not (training and learned and self.penalty_weight):
             return loss
-        mask = ops.not_equal(y, PAD)
+        mask = ops.not_equal(one_by_one(y), PAD)
         extra = 0.0
         for name, there in (
             ("alpha", self.looks_before),

@@ -39,10 +39,11 @@ class ShowAndTell(Captioner):
         inputs: Dict of `source`: images (B, H, W, C) for the encoder, or
             features (B, D), (B, L, D) or (B, h, w, D), floating; and
             `target`: integers (B, T), the previous words, starting with
-            START. 0 is padding.
+            START. 0 is padding. Or (B, K, T), K captions of each image, which
+            is read once for all of them.
 
     Returns:
-        Logits, shape (B, T, target_size), float32.
+        Logits, shape (B, T, target_size) or (B K, T, target_size), float32.
 
     Raises:
         ValueError: An argument is out of range, the features are not those

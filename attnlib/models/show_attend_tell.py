@@ -6,7 +6,7 @@ from keras import ops
 
 from attnlib import losses
 from attnlib.layers import HardAttention, SoftAttention
-from attnlib.models.captioner import Captioner
+from attnlib.models.captioner import Captioner, one_by_one
 from attnlib.models.recurrent import word_nll
 from attnlib.ops import attention_entropy, checks, choice_log_prob
 from attnlib.text import PAD
@@ -72,7 +72,8 @@ class ShowAttendTell(Captioner):
         inputs: Dict of `source`: images (B, H, W, C) for the encoder, or
             annotations (B, L, D) or (B, h, w, D), floating; and `target`:
             integers (B, T), the previous words, starting with START. 0 is
-            padding.
+            padding. Or (B, K, T), K captions of each image, which is read
+            once for all of them: B K captions then come out.
 
     Returns:
         A dict, see `force`.
@@ -327,11 +328,9 @@ class ShowAttendTell(Captioner):
             places, one-hot (B, T, L), and `log_prob` (B, T), their
             log-probabilities, 0 where the annotation was the expected one.
         """
-        self.check_inputs(inputs)
-        target = inputs["target"]
+        state, memory, target = self.begin(inputs, training)
         if noise is None:
             noise = self.draw_noise(*ops.shape(target)[:2]) if training else {}
-        state, memory = self.encode(inputs["source"], training)
         drawn = ops.ones_like(memory["annotations"][:, :1, 0])  # (B, 1)
         if "soft" in noise:
             soft = ops.less(noise["soft"], self.soft_share)[:, None]
@@ -365,7 +364,7 @@ class ShowAttendTell(Captioner):
 
         Args:
             x: Not used.
-            y: Next words, shape (B, T), 0 is padding.
+            y: Next words, shape (B, T) or (B, K, T), 0 is padding.
             y_pred: What the call returned.
             sample_weight: Not used.
             training: Outside of training it is the mean cross-entropy.
@@ -376,6 +375,7 @@ class ShowAttendTell(Captioner):
         )
         if not training:
             return loss
+        y = one_by_one(y)
         mask = ops.not_equal(y, PAD)
         if self.is_hard:
             extra = self._policy_loss(y, y_pred, mask)

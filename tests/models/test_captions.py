@@ -101,6 +101,57 @@ def test_groups_hold_every_caption_once(task):
     assert max(y.shape[1] for _, y in short) <= 9
 
 
+def test_groups_of_images_hold_each_image_once_with_its_captions(task):
+    found = captions.groups_of_images(task, "train", each=3, buckets=2)
+    assert len(found) == 2
+    assert found[0][1].shape[2] <= found[1][1].shape[2]
+    for x, y in found:
+        assert x["target"].shape == y.shape == (len(x["source"]), 3, y.shape[2])
+        assert (x["target"][:, :, 0] == text.START).all()
+        np.testing.assert_array_equal(
+            np.where(y[..., :-1] == text.END, 0, y[..., :-1]),
+            x["target"][..., 1:],
+        )
+        for number, rows in zip(x["source"][:, 0], y, strict=True):
+            lines = [task.vocabulary.decode(row) for row in rows]
+            assert lines == task.train["captions"][number][:3]
+    numbers = np.concatenate([x["source"][:, 0] for x, _ in found])
+    assert sorted(numbers) == list(range(40))
+
+
+def test_captions_that_are_too_long_are_replaced_or_the_image_left_out(task):
+    lengths = [
+        [len(line.split()) for line in lines]
+        for lines in task.train["captions"]
+    ]
+    # END is a word, too.
+    most = int(np.median(lengths)) + 1
+    found = captions.groups_of_images(task, "train", each=5, longest=most)
+    seen = {}
+    for x, y in found:
+        assert y.shape[2] <= most
+        for number, rows in zip(x["source"][:, 0], y, strict=True):
+            seen[int(number)] = {task.vocabulary.decode(row) for row in rows}
+    assert seen == {
+        i: short
+        for i, lines in enumerate(task.train["captions"])
+        if (short := {s for s in lines if len(s.split()) < most})
+    }
+
+
+@pytest.mark.parametrize("kind", ["nic", "soft"])
+def test_captions_of_an_image_are_learned_together(tiny, task, kind):
+    several = dataclasses.replace(tiny, captions_each=5, buckets=2)
+    trained = captions.train(several, task, kind)
+    # Of 40 images in two groups of 20, 16 // 5 = 3 in a batch.
+    assert int(trained.model.optimizer.iterations) == 12
+    assert np.isfinite(trained.history["val_nll"]).all()
+    with pytest.raises(
+        ValueError, match="batch_size of at least captions_each"
+    ):
+        captions.train(dataclasses.replace(several, batch_size=4), task, kind)
+
+
 GOOD = np.full((8, 8, 3), 51, "uint8")
 
 

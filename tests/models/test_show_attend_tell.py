@@ -188,6 +188,40 @@ def test_padding_changes_no_loss():
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+@pytest.mark.parametrize("attention", ["soft", "hard"])
+def test_several_captions_of_an_image_are_as_if_it_were_repeated(attention):
+    sources = batch()[0]["source"]
+    target = np.array([[[2, 4, 5], [2, 6, 0]], [[2, 5, 7], [2, 7, 6]]])
+    following = np.array([[[4, 5, 3], [6, 3, 0]], [[5, 7, 3], [7, 6, 3]]])
+    # Batch normalisation tells whether an image was read once in training.
+    encoder = keras.Sequential(
+        [keras.Input((PLACES, WIDTH)), keras.layers.BatchNormalization()]
+    )
+    model = make(attention, encoder=encoder, seed=0, soft_share=0.0)
+    noise = model.draw_noise(4, 3)
+    together = {"source": sources, "target": target}
+    apart = {
+        "source": np.repeat(sources, 2, axis=0),
+        "target": target.reshape(4, 3),
+    }
+    found, wanted = (
+        model.force(inputs, training=True, noise=noise)
+        for inputs in (together, apart)
+    )
+    assert to_numpy(found["logits"]).shape == (4, 3, WORDS)
+    for key, value in to_numpy(wanted).items():
+        np.testing.assert_allclose(to_numpy(found[key]), value, atol=1e-5)
+    losses = [
+        float(to_numpy(model.compute_loss(y=y, y_pred=found)))
+        for y in (following, following.reshape(4, 3))
+    ]
+    if attention == "soft":  # The other's baseline has moved between the two.
+        assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    model.compile("sgd")
+    logs = model.fit(together, following, verbose=0).history
+    assert np.isfinite(logs["loss"][0])
+
+
 def enumerated(w, source, target, following):
     """Probability of each sequence of places, and log p(y | s)."""
     found = {}
@@ -426,6 +460,7 @@ def force(**changed):
         (force(source=np.zeros((2, WIDTH), "float32")), "features to have"),
         (force(target=np.zeros((2, 0), "int32")), "at least one word"),
         (force(target=np.array([[2, WORDS]] * 2)), "ids from 0 to 7"),
+        (force(target=np.array([[[2, WORDS]]] * 2)), "ids from 0 to 7"),
         (force(target=np.array([2, 4])), "target to have rank 2"),
         (lambda m: make("sharp"), "attention to be one of"),
         (lambda m: make(gated=None), "gated to be True or False"),
