@@ -1346,6 +1346,7 @@ _SETTINGS = {
     ("04", "smoke"): {None: {}, "ablations": _ABLATED},
     ("04", "quick"): {None: {}, "ablations": _ABLATED},
     ("04", "paper"): {None: {}, "ablations": _ABLATED, "vgg19": _VGG19},
+    ("05", "paper"): {None: {}, "vgg19": _VGG19},
     ("06", "paper"): {
         "g2": {"num_glimpses": 2, "glimpse_counts": (2,)},
         "g4": {"num_glimpses": 4, "glimpse_counts": (4,)},

@@ -504,6 +504,47 @@ def grade(task, captions, split="test") -> dict:
     }
 
 
+def claims_about(settings) -> str:
+    """Return the second part of the ids of the claims that a run decides.
+
+    Another encoder is another experiment: its results must not pass for those
+    of the encoder that is trained with the rest.
+
+    Args:
+        settings: A `profiles.Captions`.
+
+    Example:
+
+    >>> from attnlib import profiles
+    >>> claims_about(profiles.load("03", "paper", setting="vgg19"))
+    'flickr8k-vgg19'
+    """
+    name = settings.dataset.replace("_", "-")
+    if settings.encoder == "joint":
+        return name
+    return f"{name}-{settings.encoder}"
+
+
+def told_beside(settings, found) -> str:
+    """Return what must be known beside the BLEU of captions.
+
+    Args:
+        settings: A `profiles.Captions`.
+        found: From `grade`.
+
+    Returns:
+        The encoder and, where it was computed, METEOR, which the papers'
+        METEOR is not to be compared with (see `caption_scores.meteor`).
+    """
+    told = ENCODERS[settings.encoder]
+    if found["meteor"] is None:
+        return told
+    return (
+        f"{told}; METEOR of 2005 by NLTK {found['meteor']:.1f}, which is not "
+        "the papers' METEOR"
+    )
+
+
 def follow(model, task, captions, split="test") -> list:
     """Let a model write given captions, and note where it looked.
 

@@ -432,3 +432,23 @@ def test_gradient_of_what_lets_nothing_pass_is_zero():
         lambda x, position: x * pixel(position), np.float32(1), np.float32(0.5)
     )
     np.testing.assert_allclose(mixed, [6, 0], atol=1e-6)
+
+
+def test_claims_are_about_a_data_set_and_an_encoder():
+    about = {
+        captions.claims_about(profiles.load("05", profile, setting=setting))
+        for profile, setting in (
+            ("quick", None),
+            ("paper", None),
+            ("paper", "vgg19"),
+        )
+    }
+    assert about == {"digit-scenes", "flickr8k", "flickr8k-vgg19"}
+
+
+def test_what_is_told_beside_bleu_names_encoder_and_meteor():
+    settings = profiles.load("05", "paper", setting="vgg19")
+    told = captions.told_beside(settings, {"meteor": None})
+    assert told == captions.ENCODERS["vgg19"]
+    told = captions.told_beside(settings, {"meteor": 17.34})
+    assert "VGG-19" in told and "17.3, which is not the papers'" in told

@@ -1,5 +1,8 @@
 """VGG-19 as an encoder, with random weights on small images."""
 
+import dataclasses
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -132,6 +135,29 @@ def test_a_profile_chooses_the_encoder(monkeypatch):
     other = profiles.load("04", encoder="vgg16")
     with pytest.raises(ValueError, match="encoder to be one of.*'vgg16'"):
         captions.make_encoder(other, 56)
+
+
+def test_hard_attention_reads_with_the_frozen_encoder(monkeypatch, encoder):
+    given = profiles.load("05", "paper", setting="vgg19")
+    assert (given.side, given.grid, given.encoder) == (224, 14, "vgg19")
+    monkeypatch.setattr(
+        encoders, "vgg19", lambda side, make=encoders.vgg19: make(side, None)
+    )
+    tiny = dataclasses.replace(
+        given, side=SIDE, grid=2, units=5, embedding_size=4, attention_units=3
+    )
+    task = types.SimpleNamespace(side=SIDE, vocabulary=range(9))
+    soft = captions.build(tiny, task, "soft", 1)
+    hard = captions.build(tiny, task, "hard", 1, soft.encoder)
+    assert hard.grid == (4, 512)
+    assert not hard.encoder.trainable_weights
+    for found, wanted in zip(
+        hard.encoder.get_weights(), soft.encoder.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+    ids = np.array([[[4, 5], [6, 7]]] * 2)  # two captions of each image
+    loss = hard.train_on_batch({"source": images(), "target": ids}, ids)
+    assert np.isfinite(loss).all()
 
 
 def test_large_fov_is_vgg_with_a_finer_grid_and_a_wider_view():
