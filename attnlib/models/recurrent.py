@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from attnlib.models import words
+from attnlib.models.checked import ChecksArrays, check_known
 from attnlib.ops import checks
 from attnlib.text import PAD
 
@@ -217,7 +218,7 @@ class Maxout(keras.layers.Layer):
         return ops.maximum(even_and_odd[..., ::2], even_and_odd[..., 1::2])
 
 
-class RecurrentDecoder(keras.Model):
+class RecurrentDecoder(ChecksArrays, keras.Model):
     """A recurrent network that writes words about what it has read.
 
     It holds what all such models share: embedded words, the loop over given
@@ -439,6 +440,19 @@ class RecurrentDecoder(keras.Model):
         """
         _check_target(inputs["target"], self.target_size)
 
+    def check_arrays(self, x, y=None):
+        """Check what is read and written, before Keras computes with it.
+
+        Args:
+            x: As in the call.
+            y: Next words, or None.
+
+        Raises:
+            ValueError: Of `check_inputs`, or a next word is unknown.
+        """
+        self.check_inputs(x)
+        check_known("next words", y, self.target_size)
+
     def begin(self, inputs, training=False):
         """Check the inputs and read the source.
 
@@ -537,7 +551,7 @@ def _check_target(target, size):
 
     Raises:
         ValueError: The rank is not 2, there is no word, or an array has ids
-            that the vocabulary lacks.
+            that the vocabulary lacks or no integers.
     """
     checks.rank("target", target, 2)
     if target.shape[1] == 0:
@@ -545,13 +559,7 @@ def _check_target(target, size):
             "expected target to have at least one word, START. Received: "
             f"shape {tuple(target.shape)}"
         )
-    if isinstance(target, np.ndarray):
-        bad = target[(target < 0) | (target >= size)]
-        if bad.size:
-            raise ValueError(
-                f"expected target to hold ids from 0 to {size - 1}. "
-                f"Received: {bad[0]}"
-            )
+    check_known("target", target, size)
 
 
 def _scan(step, first, parts):
