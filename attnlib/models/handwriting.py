@@ -142,9 +142,13 @@ class HandwritingPrediction(ChecksArrays, keras.Model):
             _check_points("the next points", y, PADDING)
 
     def _checked_strokes(self, inputs):
-        _check_points("strokes", inputs["strokes"])
-        strokes = inputs["strokes"]
-        return checks.floating("strokes", strokes, self.compute_dtype)
+        if is_array(inputs["strokes"]):
+            _check_points("strokes", inputs["strokes"])
+        strokes = checks.floating(
+            "strokes", inputs["strokes"], self.compute_dtype
+        )
+        _check_points("strokes", strokes)
+        return strokes
 
     def _run(self, recurrence, read):
         """Return all states h of one layer, (B, T, U)."""
@@ -329,8 +333,10 @@ class HandwritingSynthesis(HandwritingPrediction):
         Raises:
             ValueError: See the class.
         """
-        _check_texts(text, self.characters)
+        if is_array(text):
+            _check_texts(text, self.characters)
         text = ops.convert_to_tensor(text)
+        _check_texts(text, self.characters)
         one_hot = ops.one_hot(text - 1, self.characters, dtype="float32")
         return {"text": one_hot, "mask": ops.not_equal(text, PAD)}
 

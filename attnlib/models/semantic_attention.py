@@ -117,7 +117,8 @@ class AttributeDetector(ChecksArrays, keras.Model):
         Raises:
             ValueError: See the class.
         """
-        self._check_images(x)
+        if self.built:
+            self._check_images(x)
         if is_array(y) and y.shape[1:] != (self.num_attributes,):
             raise ValueError(
                 f"expected labels of shape (B, {self.num_attributes}), one for "
@@ -126,7 +127,8 @@ class AttributeDetector(ChecksArrays, keras.Model):
 
     def _check_images(self, images):
         checks.rank("images", images, 4)
-        if self.built and tuple(images.shape[1:]) != self.image_shape:
+        sizes = zip(images.shape[1:], self.image_shape, strict=True)
+        if any(None not in pair and len(set(pair)) > 1 for pair in sizes):
             raise ValueError(
                 f"expected images of shape {self.image_shape}, as the detector "
                 f"was built for. Received: shape {tuple(images.shape[1:])}. "
