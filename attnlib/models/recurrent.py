@@ -440,19 +440,6 @@ class RecurrentDecoder(ChecksArrays, keras.Model):
         """
         _check_target(inputs["target"], self.target_size)
 
-    def check_arrays(self, x, y=None):
-        """Check what is read and written, before Keras computes with it.
-
-        Args:
-            x: As in the call.
-            y: Next words, or None.
-
-        Raises:
-            ValueError: Of `check_inputs`, or a next word is unknown.
-        """
-        self.check_inputs(x)
-        check_known("next words", y, self.target_size)
-
     def begin(self, inputs, training=False):
         """Check the inputs and read the source.
 
@@ -466,6 +453,19 @@ class RecurrentDecoder(ChecksArrays, keras.Model):
         """
         self.check_inputs(inputs)
         return *self.encode(inputs["source"], training), inputs["target"]
+
+    def check_arrays(self, x, y=None):
+        """Check what is read and written, before Keras computes with it.
+
+        Args:
+            x: As in the call.
+            y: Next words, or None.
+
+        Raises:
+            ValueError: Of `check_inputs`, or a next word is unknown.
+        """
+        self.check_inputs(x)
+        check_known("next words", y, self.target_size)
 
     def force(self, inputs, training=False, noise=None):
         """Run with given previous words (teacher forcing).
@@ -551,7 +551,7 @@ def _check_target(target, size):
 
     Raises:
         ValueError: The rank is not 2, there is no word, or an array has ids
-            that the vocabulary lacks or no integers.
+            that the vocabulary lacks.
     """
     checks.rank("target", target, 2)
     if target.shape[1] == 0:
@@ -559,7 +559,13 @@ def _check_target(target, size):
             "expected target to have at least one word, START. Received: "
             f"shape {tuple(target.shape)}"
         )
-    check_known("target", target, size)
+    if isinstance(target, np.ndarray):
+        bad = target[(target < 0) | (target >= size)]
+        if bad.size:
+            raise ValueError(
+                f"expected target to hold ids from 0 to {size - 1}. "
+                f"Received: {bad[0]}"
+            )
 
 
 def _scan(step, first, parts):
