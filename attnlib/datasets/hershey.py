@@ -153,6 +153,19 @@ def check_text(text, alphabet=ALPHABET) -> str:
         raise ValueError(
             f"expected a text with at least one letter. Received: {text!r}"
         )
+    return check_characters(text, alphabet)
+
+
+def check_characters(text, alphabet) -> str:
+    """Return a text, empty or not, if all its characters are known.
+
+    Args:
+        text: A str.
+        alphabet: Characters that are known.
+
+    Raises:
+        ValueError: A character is not in the alphabet.
+    """
     unknown = sorted(set(text) - set(alphabet))
     if unknown:
         raise ValueError(

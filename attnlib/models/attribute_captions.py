@@ -96,9 +96,11 @@ class Attributes:
         """
         unknown = [word for word in words if word not in self.words]
         if unknown:
+            few = ", ".join(self.words[:40])
+            more = " and so on" if len(self.words) > 40 else ""
             raise ValueError(
-                f"expected words among {', '.join(self.words)}. Received: "
-                f"{unknown[0]!r}"
+                f"expected words among {few}{more}. Received: "
+                f"{unknown[0]!r}; leave it out"
             )
         found = np.zeros(len(self.words), "float32")
         found[[self.words.index(word) for word in words]] = 1

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from attnlib.models import encoders
+from attnlib.models.checked import is_array
 from attnlib.models.recurrent import LSTMKernels, RecurrentDecoder
 from attnlib.ops import checks
 
@@ -77,12 +78,36 @@ class Captioner(RecurrentDecoder):
         return self.grid
 
     def check_inputs(self, inputs):
-        """Check the given words; `encode` checks what is read.
+        """Check the given words, and an array that is read.
 
         Raises:
-            ValueError: There is no word, or one that is unknown.
+            ValueError: There is no word, or one that is unknown; or the source
+                is not what the model was built for.
         """
         super().check_inputs({**inputs, "target": one_by_one(inputs["target"])})
+        source = inputs["source"]
+        if self.built and is_array(source):
+            self._check_read(source)
+            # No values are needed to look at the dtype.
+            checks.floating("source", source[:0])
+
+    def _check_read(self, source):
+        """Raise unless images or features are of the shape built for."""
+        if self.encoder is None:
+            self._check_features(source)
+        else:
+            # The encoder's own error would name its layers, not the images.
+            self._check_shape(source.shape[1:], source.dtype)
+
+    def _check_features(self, features):
+        checks.rank("features", features, *self.feature_ranks)
+        sizes = tuple(features.shape[1:])
+        if None in sizes or (math.prod(sizes[:-1]), sizes[-1]) != self.grid:
+            raise ValueError(
+                f"expected features of {self.grid[0]} places and width "
+                f"{self.grid[1]}, as the model was built for. Received: shape "
+                f"{tuple(features.shape)}"
+            )
 
     def begin(self, inputs, training=False):
         """Check the inputs and read each source once.
@@ -165,19 +190,11 @@ class Captioner(RecurrentDecoder):
                 model was built for, or the source holds no floats.
         """
         features = checks.floating("source", source, self.compute_dtype)
+        self._check_read(features)
         if self.encoder is not None:
-            # The encoder's own error would name its layers, not the images.
-            self._check_shape(features.shape[1:], features.dtype)
             features = self.encoder(features, training=training)
             features = ops.cast(features, self.compute_dtype)
-        checks.rank("features", features, *self.feature_ranks)
-        sizes = tuple(features.shape[1:])
-        if None in sizes or (math.prod(sizes[:-1]), sizes[-1]) != self.grid:
-            raise ValueError(
-                f"expected features of {self.grid[0]} places and width "
-                f"{self.grid[1]}, as the model was built for. Received: shape "
-                f"{tuple(features.shape)}"
-            )
+            self._check_features(features)
         return ops.reshape(features, (-1, *self.grid))
 
     def get_config(self):

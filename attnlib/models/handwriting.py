@@ -9,6 +9,7 @@ from keras import ops
 from attnlib import distributions
 from attnlib.datasets import strokes as pen
 from attnlib.layers import GaussianWindow
+from attnlib.models.checked import ChecksArrays, check_known, is_array
 from attnlib.models.recurrent import PeepholeLSTMKernels
 from attnlib.ops import checks
 from attnlib.text import PAD, pad
@@ -24,7 +25,7 @@ _SMALLEST_LOG_SCALE = -6.0
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
-class HandwritingPrediction(keras.Model):
+class HandwritingPrediction(ChecksArrays, keras.Model):
     """Predict the next point of a line of handwriting from those before.
 
     1. x_t = (dx, dy, end of stroke), shape (B, T, 3)
@@ -56,7 +57,9 @@ class HandwritingPrediction(keras.Model):
 
     Raises:
         ValueError: An argument is out of range, or the strokes have another
-            rank or last axis.
+            rank or last axis, or no point; of arrays also where a number is
+            NaN or infinite, or the pen neither down (0) nor lifted (1). The
+            same holds of the points that follow, where -1 is padding.
 
     Example:
 
@@ -124,12 +127,27 @@ class HandwritingPrediction(keras.Model):
             hidden.append(self._run(recurrence, read))
         return {"outputs": self._output(hidden)}
 
+    def check_arrays(self, x, y=None):
+        """Check lines and what follows, before Keras computes with them.
+
+        Args:
+            x: As in the call.
+            y: The next points, or None.
+
+        Raises:
+            ValueError: See the class.
+        """
+        _check_points("strokes", x["strokes"])
+        if y is not None:
+            _check_points("the next points", y, PADDING)
+
     def _checked_strokes(self, inputs):
+        if is_array(inputs["strokes"]):
+            _check_points("strokes", inputs["strokes"])
         strokes = checks.floating(
             "strokes", inputs["strokes"], self.compute_dtype
         )
-        checks.rank("strokes", strokes, 3)
-        checks.last_axis("strokes", strokes, 3)
+        _check_points("strokes", strokes)
         return strokes
 
     def _run(self, recurrence, read):
@@ -241,8 +259,9 @@ class HandwritingSynthesis(HandwritingPrediction):
         y^, shape (B, T, 6 K + 1), float32.
 
     Raises:
-        ValueError: An argument is out of range, or an input has another rank,
-            last axis or dtype.
+        ValueError: As of `HandwritingPrediction`; or the texts have another
+            rank or dtype, or no room for a character; of arrays also where an
+            id is not from 0 to V, or a text is padding alone.
 
     Example:
 
@@ -289,6 +308,19 @@ class HandwritingSynthesis(HandwritingPrediction):
     def _extra_width(self):
         return self.characters
 
+    def check_arrays(self, x, y=None):
+        """Check lines, texts and what follows, before Keras computes.
+
+        Args:
+            x: As in the call.
+            y: The next points, or None.
+
+        Raises:
+            ValueError: See the class.
+        """
+        super().check_arrays(x, y)
+        _check_texts(x["text"], self.characters)
+
     def read(self, text) -> dict:
         """Return a text as the window reads it.
 
@@ -297,15 +329,14 @@ class HandwritingSynthesis(HandwritingPrediction):
 
         Returns:
             A dict of `text`, one-hot (B, S, V), and `mask` (B, S).
+
+        Raises:
+            ValueError: See the class.
         """
+        if is_array(text):
+            _check_texts(text, self.characters)
         text = ops.convert_to_tensor(text)
-        checks.rank("text", text, 2)
-        if not keras.backend.is_int_dtype(
-            keras.backend.standardize_dtype(text.dtype)
-        ):
-            raise ValueError(
-                f"expected text to be integers. Received: dtype {text.dtype}"
-            )
+        _check_texts(text, self.characters)
         one_hot = ops.one_hot(text - 1, self.characters, dtype="float32")
         return {"text": one_hot, "mask": ops.not_equal(text, PAD)}
 
@@ -411,6 +442,77 @@ class HandwritingSynthesis(HandwritingPrediction):
             "window_components": self.window.components,
             "initial_step": self.window.initial_step,
         }
+
+
+def _check_points(name, points, *others):
+    """Check points of lines as far as they are known.
+
+    Args:
+        name: What they are, for the message.
+        points: Tensor or array, shape (B, T, 3).
+        *others: What the last column may hold beside 0 and 1.
+
+    Raises:
+        ValueError: The shape is another, or there is no point; of an array
+            also for numbers that are no strokes, and other dtypes.
+    """
+    checks.rank(name, points, 3)
+    checks.last_axis(name, points, 3)
+    if points.shape[1] == 0:
+        raise ValueError(
+            f"expected {name} of at least one point. Received: shape "
+            f"{tuple(points.shape)}"
+        )
+    if not is_array(points):
+        return
+    # No values are needed to look at the dtype.
+    checks.floating(name, points[:0])
+    finite = np.isfinite(points).all(axis=-1)
+    if not finite.all():
+        line, place = np.argwhere(~finite)[0]
+        raise ValueError(
+            f"expected {name} of finite numbers; remove or repair the points "
+            f"that are not. Received: {points[line, place].tolist()} at point "
+            f"{place} of line {line}"
+        )
+    right = np.isin(points[:, :, 2], (0, 1, *others))
+    if not right.all():
+        line, place = np.argwhere(~right)[0]
+        padding = "".join(f" ({other} at padding)" for other in others)
+        raise ValueError(
+            f"expected the last column of {name} to be 1 where the pen is "
+            f"lifted, else 0{padding}. Received: {points[line, place, 2]} at "
+            f"point {place} of line {line}"
+        )
+
+
+def _check_texts(text, characters):
+    """Check the ids of texts as far as they are known.
+
+    Args:
+        text: Tensor or array, shape (B, S).
+        characters: Size of the alphabet.
+
+    Raises:
+        ValueError: The rank is not 2, the dtype is no integer, or there is no
+            character; of an array also for unknown ids and empty texts.
+    """
+    checks.rank("text", text, 2)
+    if not keras.backend.is_int_dtype(
+        keras.backend.standardize_dtype(text.dtype)
+    ):
+        raise ValueError(
+            f"expected text to be integers. Received: dtype {text.dtype}"
+        )
+    check_known("text", text, characters + 1, "0 is padding.")
+    empty = text.shape[1] == 0
+    if is_array(text) and not empty:
+        empty = not (text != PAD).any(axis=1).all()
+    if empty:
+        raise ValueError(
+            "expected every text to have at least one character. Received: an "
+            "empty one"
+        )
 
 
 def mixture(outputs) -> dict:

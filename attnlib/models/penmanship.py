@@ -66,7 +66,15 @@ class Task(Provenance):
         return "letters" in self.test
 
     def encode(self, text) -> list:
-        """Return the ids of a text's characters."""
+        """Return the ids of a text's characters.
+
+        Args:
+            text: Characters of the alphabet.
+
+        Raises:
+            ValueError: A character is not in the alphabet.
+        """
+        hershey.check_characters(text, self.alphabet)
         return [self.alphabet.index(character) + 1 for character in text]
 
     def points(self, line) -> np.ndarray:
@@ -171,8 +179,14 @@ def groups(task, split, buckets) -> list:
         A list of `(x, y, rows)`: x has `strokes` (N, T, 3), without the last
         point, and `text` (N, S); y (N, T, 3) has the next points, padded with
         -1; rows are the lines' numbers in the split.
+
+    Raises:
+        ValueError: A line has NaN or infinite numbers, or is none, or its text
+            is empty or has characters that the alphabet lacks.
     """
     data = getattr(task, split)
+    for row, line in enumerate(data["strokes"]):
+        _check_line(task, line, data["text"][row], f"line {row} of {split}")
     sizes = [len(line) for line in data["strokes"]]
     order = np.argsort(sizes, kind="stable")
     # One width of texts in all groups: TensorFlow compares two of them only.
@@ -191,6 +205,14 @@ def groups(task, split, buckets) -> list:
             y[place, : len(line) - 1] = line[1:]
         found.append(({"strokes": x, "text": pad(ids, longest)}, y, rows))
     return found
+
+
+def _check_line(task, line, text, where):
+    try:
+        strokes.check(line)
+        hershey.check_text(text, task.alphabet)
+    except ValueError as error:
+        raise ValueError(f"{error}, in {where}") from error
 
 
 def build(settings, task, kind, steps):
@@ -337,6 +359,9 @@ def evaluate(model, task, split="test", buckets=None) -> dict:
         Dict of floats: `nll`, nats per line; `nll_point`, nats per point;
         `sse`, squared distance of the next offset and its expectation per
         point. All with offsets normalised as the task has them.
+
+    Raises:
+        ValueError: Of `groups`.
     """
     if buckets is None:
         # Few lines are padded sooner than a second shape is compiled.
@@ -374,7 +399,11 @@ def look(model, task, split="test", count=None) -> list:
         One dict for each line, of arrays of the points but the first: `phi`
         (T - 1, S), the weights of the characters when the point was to come;
         `kappa` (T - 1, K'); `outputs` (T - 1, 6 K + 1).
+
+    Raises:
+        ValueError: The network reads no text, or as of `groups`.
     """
+    _check_reads(model)
     data = getattr(task, split)
     total = len(data["text"])
     count = total if count is None else min(count, total)
@@ -394,6 +423,16 @@ def look(model, task, split="test", count=None) -> list:
                 "outputs": out["outputs"][place, :steps],
             }
     return found
+
+
+def _check_reads(network):
+    """Raise unless a network reads the text that it is to write."""
+    if not network.reads_text:
+        raise ValueError(
+            "expected a HandwritingSynthesis, which reads a text. Received: a "
+            f"{type(network).__name__}, which reads none; train the kind "
+            "'synthesis', or let handwriting.Pen.write scribble"
+        )
 
 
 def on_the_letter(looks, task, split="test") -> float:
@@ -564,9 +603,16 @@ def write(pen, task, texts, bias=0.0, seed=0, like=None) -> list:
         imitate they begin with that line's, and `known` is their number.
 
     Raises:
-        ValueError: A text has unknown characters or no letter, the bias is
-            negative, or the line to imitate is not one.
+        ValueError: The pen's network reads no text, there are no texts, or a
+            str in the place of their list; a text has unknown characters or
+            no letter, the bias is negative, or the line to imitate is not one.
     """
+    _check_reads(pen.model)
+    if isinstance(texts, str) or not (texts := list(texts)):
+        raise ValueError(
+            "expected a list of at least one text. Received: "
+            f"{texts!r}; one text is a list, too: ['hello']"
+        )
     texts = [read_text(task, text) for text in texts]
     prime, known = None, np.zeros((1, 3), np.float32)
     if like is not None:

@@ -3,11 +3,11 @@
 import math
 
 import keras
-import numpy as np
 from keras import ops
 
 from attnlib.layers import StackedAttention, WordRegionAttention
 from attnlib.models import encoders
+from attnlib.models.checked import ChecksArrays, check_known, is_array
 from attnlib.models.question_layers import (
     AttentiveReader,
     Places,
@@ -23,8 +23,13 @@ from attnlib.text import PAD
 
 VERSION = 2  # Raised when trained results change.
 
+_UNANSWERABLE = (
+    "Leave out questions whose answer the model does not know, or count them "
+    "as wrong."
+)
 
-class QuestionModel(keras.Model):
+
+class QuestionModel(ChecksArrays, keras.Model):
     """What all models have that answer a question by one of A answers.
 
     A subclass has `read(features, question, training)`, which returns logits
@@ -52,7 +57,9 @@ class QuestionModel(keras.Model):
 
     Raises:
         ValueError: An argument is out of range, an image is not what the model
-            was built for, or a question has no word or an unknown id.
+            was built for, or a question has no place for a word; of arrays
+            also where a question has no word or an unknown id, or where an
+            answer is none of the A.
     """
 
     def __init__(
@@ -96,15 +103,53 @@ class QuestionModel(keras.Model):
             ValueError: The image is not what the model was built for.
         """
         image = checks.floating("image", image, self.compute_dtype)
+        self._check_image(image)
+        if self.encoder is None:
+            return image
+        features = self.encoder(image, training=training)
+        return ops.cast(features, self.compute_dtype)
+
+    def _check_image(self, image):
         if tuple(image.shape[1:]) != self.image_shape:
             raise ValueError(
                 f"expected images of shape {self.image_shape}, as the model "
                 f"was built for. Received: shape {tuple(image.shape[1:])}"
             )
-        if self.encoder is None:
-            return image
-        features = self.encoder(image, training=training)
-        return ops.cast(features, self.compute_dtype)
+
+    def check_arrays(self, x, y=None):
+        """Check questions, images and answers, before Keras computes.
+
+        Args:
+            x: As in the call.
+            y: Numbers of the right answers, or None.
+
+        Raises:
+            ValueError: See the class.
+        """
+        self.check_inputs(x)
+        self.check_answers(y)
+
+    def check_inputs(self, inputs):
+        """Check questions and, where they are arrays, images.
+
+        Raises:
+            ValueError: See the class.
+        """
+        check_words("question", inputs["question"], self.num_words)
+        if self.built and is_array(inputs["image"]):
+            self._check_image(inputs["image"])
+            # No values are needed to look at the dtype.
+            checks.floating("image", inputs["image"][:0])
+
+    def check_answers(self, answers):
+        """Check right answers where they are an array, shape (B,).
+
+        Raises:
+            ValueError: One is none of the A, or the rank is another.
+        """
+        if is_array(answers):
+            checks.rank("answers", answers, 1)
+            check_known("answers", answers, self.num_answers, _UNANSWERABLE)
 
     def call(self, inputs, training=None):
         return self.force(inputs, training)
@@ -116,7 +161,7 @@ class QuestionModel(keras.Model):
             inputs: As in the call.
             training: Whether dropout is on, and the encoder in training.
         """
-        check_words("question", inputs["question"], self.num_words)
+        self.check_inputs(inputs)
         features = self.features(inputs["image"], training)
         logits, weights = self.read(features, inputs["question"], training)
         if weights is None:
@@ -182,18 +227,13 @@ def check_words(name, words, size):
 
     Raises:
         ValueError: The rank is not 2, a sentence has no word, or an array has
-            ids that the vocabulary lacks.
+            ids that the vocabulary lacks or no integers.
     """
     checks.rank(name, words, 2)
     empty = words.shape[1] == 0
-    if isinstance(words, np.ndarray):
+    check_known(name, words, size)
+    if is_array(words):
         empty = empty or not (words != PAD).any(axis=1).all()
-        bad = words[(words < 0) | (words >= size)]
-        if bad.size:
-            raise ValueError(
-                f"expected {name} to hold ids from 0 to {size - 1}. "
-                f"Received: {bad[0]}"
-            )
     if empty:
         raise ValueError(
             f"expected every {name} to have at least one word. Received: an "
@@ -587,6 +627,16 @@ class LSTMTelling(ReadingModel):
         states = self.dropout(states, training=training)
         return self.answer(states), weights
 
+    def check_answers(self, answers):
+        """Check the words of right answers where they are an array, (B, T).
+
+        Raises:
+            ValueError: A word is unknown, or the rank is another.
+        """
+        if is_array(answers):
+            checks.rank("answers", answers, 2)
+            check_known("answers", answers, self.num_words)
+
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
@@ -652,7 +702,27 @@ class LSTMPointing(ReadingModel):
     def build_layers(self, features_shape, question_shape):
         """Build the layers for features and questions of given shapes."""
         super().build_layers(features_shape, question_shape)
+        self.cells = math.prod(features_shape[1:3])
         self.region.build((None, None, self.units))
+
+    def _check_regions(self, regions):
+        wanted = (self.num_answers, self.cells)
+        if tuple(regions.shape[1:]) != wanted:
+            raise ValueError(
+                f"expected regions of shape (B, {wanted[0]}, {wanted[1]}). "
+                f"Received: shape {tuple(regions.shape)}"
+            )
+
+    def check_inputs(self, inputs):
+        """Check questions and, where they are arrays, images and regions.
+
+        Raises:
+            ValueError: See `QuestionModel`; also for regions of another shape.
+        """
+        super().check_inputs(inputs)
+        if self.built and is_array(inputs["regions"]):
+            self._check_regions(inputs["regions"])
+            checks.floating("regions", inputs["regions"][:0])
 
     def force(self, inputs, training=False) -> dict:
         """Do what the call does; arrays are checked beforehand.
@@ -661,17 +731,12 @@ class LSTMPointing(ReadingModel):
             inputs: As in the call.
             training: Whether dropout is on, and the encoder in training.
         """
-        check_words("question", inputs["question"], self.num_words)
+        self.check_inputs(inputs)
         features = self.features(inputs["image"], training)
         regions = checks.floating(
             "regions", inputs["regions"], self.compute_dtype
         )
-        wanted = (self.num_answers, _cells(features))
-        if tuple(regions.shape[1:]) != wanted:
-            raise ValueError(
-                f"expected regions of shape (B, {wanted[0]}, {wanted[1]}). "
-                f"Received: shape {tuple(regions.shape)}"
-            )
+        self._check_regions(regions)
         places = self.places(features)
         states, weights = self.reader(places, closed(inputs["question"]))
         found = self.region(ops.matmul(regions, places))  # (B, A, U)

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from attnlib.models import words
+from attnlib.models.checked import ChecksArrays, check_known
 from attnlib.ops import checks
 from attnlib.text import PAD
 
@@ -217,7 +218,7 @@ class Maxout(keras.layers.Layer):
         return ops.maximum(even_and_odd[..., ::2], even_and_odd[..., 1::2])
 
 
-class RecurrentDecoder(keras.Model):
+class RecurrentDecoder(ChecksArrays, keras.Model):
     """A recurrent network that writes words about what it has read.
 
     It holds what all such models share: embedded words, the loop over given
@@ -452,6 +453,19 @@ class RecurrentDecoder(keras.Model):
         """
         self.check_inputs(inputs)
         return *self.encode(inputs["source"], training), inputs["target"]
+
+    def check_arrays(self, x, y=None):
+        """Check what is read and written, before Keras computes with it.
+
+        Args:
+            x: As in the call.
+            y: Next words, or None.
+
+        Raises:
+            ValueError: Of `check_inputs`, or a next word is unknown.
+        """
+        self.check_inputs(x)
+        check_known("next words", y, self.target_size)
 
     def force(self, inputs, training=False, noise=None):
         """Run with given previous words (teacher forcing).

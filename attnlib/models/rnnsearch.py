@@ -59,7 +59,8 @@ class RNNSearch(GRUTranslator):
         Logits, shape (B, T, target_size), float32.
 
     Raises:
-        ValueError: An argument is out of range.
+        ValueError: An argument is out of range, or there is no word; of
+            arrays also where a word is unknown.
 
     Example:
 

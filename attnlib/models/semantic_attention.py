@@ -8,6 +8,7 @@ from attnlib import losses
 from attnlib.layers import InputAttention, OutputAttention
 from attnlib.models import encoders
 from attnlib.models.captioner import Captioner, one_by_one
+from attnlib.models.checked import ChecksArrays, is_array
 from attnlib.ops import checks
 from attnlib.ops.grids import cell_middles
 from attnlib.text import END, PAD
@@ -21,7 +22,7 @@ _LEAST = 1e-12
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
-class AttributeDetector(keras.Model):
+class AttributeDetector(ChecksArrays, keras.Model):
     """Find out which of K words fit an image, cell by cell.
 
     1. encoder: images to a grid of features, (B, g, g, D)
@@ -48,8 +49,8 @@ class AttributeDetector(keras.Model):
         Logits of p, shape (B, K), float32.
 
     Raises:
-        ValueError: An argument is out of range, or the images are not those
-            that the encoder was built for.
+        ValueError: An argument is out of range, the images are not of the
+            size that the encoder was built for, or labels are not (B, K).
 
     Example:
 
@@ -91,6 +92,7 @@ class AttributeDetector(keras.Model):
 
     def build(self, images_shape):
         shape = tuple(images_shape)
+        self.image_shape = shape[1:]
         if not self.encoder.built:
             self.encoder.build(shape)
         shape = self.encoder.compute_output_shape(shape)
@@ -105,6 +107,34 @@ class AttributeDetector(keras.Model):
         self.scores.build((None, None, self.units))
         self.built = True
 
+    def check_arrays(self, x, y=None):
+        """Check images and labels, before Keras computes with them.
+
+        Args:
+            x: Images.
+            y: Labels, or None.
+
+        Raises:
+            ValueError: See the class.
+        """
+        if self.built:
+            self._check_images(x)
+        if is_array(y) and y.shape[1:] != (self.num_attributes,):
+            raise ValueError(
+                f"expected labels of shape (B, {self.num_attributes}), one for "
+                f"each attribute. Received: shape {y.shape}"
+            )
+
+    def _check_images(self, images):
+        checks.rank("images", images, 4)
+        sizes = zip(images.shape[1:], self.image_shape, strict=True)
+        if any(None not in pair and len(set(pair)) > 1 for pair in sizes):
+            raise ValueError(
+                f"expected images of shape {self.image_shape}, as the detector "
+                f"was built for. Received: shape {tuple(images.shape[1:])}. "
+                "Resize them"
+            )
+
     def look(self, images, training=False) -> dict:
         """Look at images.
 
@@ -118,7 +148,7 @@ class AttributeDetector(keras.Model):
             (B, K) of the whole image.
         """
         images = checks.floating("images", images, self.compute_dtype)
-        checks.rank("images", images, 4)
+        self._check_images(images)
         grid = self.encoder(images, training=training)
         places = self.grid[0] * self.grid[1]
         cells = ops.reshape(grid, (-1, places, grid.shape[-1]))
@@ -362,7 +392,8 @@ class SemanticCaptioner(Captioner):
     def _check_attributes(self, sources):
         if self.attention == "none":
             return
-        found = (sources[:, self.num_features :] > 0).sum(axis=1)
+        # Counted from behind: before the first call the width is not known.
+        found = (sources[:, -len(self.candidates) :] > 0).sum(axis=1)
         bad = np.flatnonzero((found < 1) | (found > self.num_attributes))
         if bad.size:
             row = bad[0]
@@ -381,7 +412,7 @@ class SemanticCaptioner(Captioner):
         """
         super().check_inputs(inputs)
         source = inputs["source"]
-        if isinstance(source, np.ndarray) and source.ndim == 2:
+        if is_array(source) and source.ndim == 2:
             self._check_attributes(source)
 
     def encode(self, source, training=False):

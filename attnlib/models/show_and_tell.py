@@ -47,7 +47,8 @@ class ShowAndTell(Captioner):
 
     Raises:
         ValueError: An argument is out of range, the features are not those
-            the model was built for, or there is no word.
+            the model was built for, or there is no word; of arrays also where
+            a word is unknown.
 
     Example:
 

@@ -80,7 +80,8 @@ class ShowAttendTell(Captioner):
 
     Raises:
         ValueError: An argument is out of range, the annotations are not those
-            the model was built for, or there is no word.
+            the model was built for, or there is no word; of arrays also where
+            a word is unknown.
 
     Example:
 

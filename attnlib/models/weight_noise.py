@@ -5,11 +5,12 @@ import math
 import keras
 from keras import ops
 
+from attnlib.models.checked import ChecksArrays
 from attnlib.ops import checks
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
-class AdaptiveWeightNoise(keras.Model):
+class AdaptiveWeightNoise(ChecksArrays, keras.Model):
     """Train a network as a Gaussian over its weights (variational inference).
 
     1. weights w_i = mu_i + sigma_i eps_i with eps_i ~ N(0, 1), drawn once per
@@ -41,7 +42,7 @@ class AdaptiveWeightNoise(keras.Model):
 
     Raises:
         ValueError: The network is no model, not built or all frozen, or an
-            argument is out of range.
+            argument is out of range; or the network refuses its inputs.
 
     Example:
 
@@ -97,6 +98,19 @@ class AdaptiveWeightNoise(keras.Model):
 
     def build(self, inputs_shape=None):
         self.built = True
+
+    def check_arrays(self, x, y=None):
+        """Check arrays as the network does, where it does.
+
+        Args:
+            x: Inputs.
+            y: Targets, or None.
+
+        Raises:
+            ValueError: The network refuses them.
+        """
+        if isinstance(self.network, ChecksArrays):
+            self.network.check_arrays(x, y)
 
     def call(self, inputs, training=None):
         if not training:

@@ -7,6 +7,7 @@ import scipy.stats
 from caption_reference import log_softmax, short, sigmoid
 from keras import ops
 from numerics import check_variable_gradients, to_numpy
+from refusals import check_refusals, check_that_it_works
 
 from attnlib.models import handwriting
 from attnlib.models.handwriting import (
@@ -14,6 +15,7 @@ from attnlib.models.handwriting import (
     HandwritingSynthesis,
     Pen,
 )
+from attnlib.models.weight_noise import AdaptiveWeightNoise
 
 LAYERS, UNITS, COMPONENTS, CHARACTERS, WINDOWS = 3, 5, 2, 6, 2
 
@@ -380,6 +382,84 @@ def test_inputs_of_another_kind(strokes, text, message):
     inputs = {"strokes": strokes.astype("float32"), "text": np.array(text)}
     with pytest.raises(ValueError, match=message):
         make().force(inputs)
+
+
+def spoiled(lines, place, value):
+    lines = lines.copy()
+    lines[place] = value
+    return lines
+
+
+def refused(inputs, following):
+    """Return what no network reads, as `(x, y, message)`."""
+    lines, nan = inputs["strokes"], "finite numbers; .* at point 2 of line 1"
+    return [
+        (
+            {**inputs, "strokes": spoiled(lines, (1, 2, 0), np.nan)},
+            following,
+            f"expected strokes of {nan}",
+        ),
+        (
+            {**inputs, "strokes": spoiled(lines, (0, 3, 1), np.inf)},
+            following,
+            "at point 3 of line 0",
+        ),
+        (
+            {**inputs, "strokes": spoiled(lines, (0, 3, 2), 0.5)},
+            following,
+            "lifted, else 0. Received: 0.5 at point 3 of line 0",
+        ),
+        ({**inputs, "strokes": lines[:, :0]}, following, "at least one point"),
+        (
+            {**inputs, "strokes": lines[:, :, :2]},
+            following,
+            "strokes to have a last axis of size 3",
+        ),
+        (inputs, spoiled(following, (1, 2), np.nan), f"next points of {nan}"),
+        (inputs, spoiled(following, (1, 2, 2), -2), r"\(-1 at padding\)"),
+    ]
+
+
+@BOTH
+def test_bad_strokes_are_refused_everywhere(reads_text):
+    model = make(reads_text)
+    model.compile("sgd")
+    inputs, following = batch()
+    if not reads_text:
+        del inputs["text"]
+    wrong = refused(inputs, following)
+    check_refusals(model, inputs, following, wrong)
+    for bad, _, message in wrong[:5]:
+        with pytest.raises(ValueError, match=message):
+            model.force(bad)
+    noisy = AdaptiveWeightNoise(model, 9)
+    noisy.compile("sgd")
+    check_refusals(noisy, inputs, following, wrong[:1])
+    check_that_it_works(model, inputs, following)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (np.array([[3, 1], [99, 0]]), "ids from 0 to 6. Received: 99"),
+        (np.array([[3, 1], [-5, 2]]), "ids from 0 to 6. Received: -5"),
+        (np.array([[3, 1], [0, 0]]), "at least one character"),
+        (np.zeros((2, 0), "int32"), "at least one character"),
+        (np.ones((2, 2), "float32"), "text to be integers"),
+    ],
+)
+def test_bad_texts_are_refused_everywhere(text, message):
+    model = make()
+    model.compile("sgd")
+    inputs, following = batch()
+    bad = {**inputs, "text": text}
+    check_refusals(model, inputs, following, [(bad, following, message)])
+    with pytest.raises(ValueError, match=message):
+        model.force(bad)
+    # What can be seen of tensors is seen, too.
+    if not text.size:
+        with pytest.raises(ValueError, match=message):
+            model.read(ops.convert_to_tensor(text))
 
 
 @BOTH

@@ -234,6 +234,46 @@ def test_typed_texts(task):
             penmanship.read_text(task, text)
 
 
+def test_unknown_characters_are_named(task):
+    with pytest.raises(
+        ValueError, match="expected characters of .*'§' in 'a§'"
+    ):
+        task.encode("a§")
+    assert task.encode("") == []
+
+
+def test_only_a_list_of_texts_and_a_network_that_reads_can_write(trained, task):
+    pen = Pen(trained["synthesis"].model)
+    for texts, received in (([], r"\[\]"), ("attention", "'attention'")):
+        message = f"a list of at least one text. Received: {received}"
+        with pytest.raises(ValueError, match=message):
+            penmanship.write(pen, task, texts)
+    blind = trained["prediction-1-layer"].model
+    message = "expected a HandwritingSynthesis.*a HandwritingPrediction"
+    with pytest.raises(ValueError, match=message):
+        penmanship.write(Pen(blind), task, ["ab"])
+    with pytest.raises(ValueError, match=message):
+        penmanship.look(blind, task)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("strokes", np.full((4, 3), np.nan, "float32"), "finite numbers.*"),
+        ("text", "§", "'§' in '§'.*"),
+        ("text", "", "at least one letter.*"),
+    ],
+)
+def test_bad_lines_are_named(trained, task, key, value, message):
+    column = list(task.test[key])
+    column[3] = value
+    bad = dataclasses.replace(task, test={**task.test, key: column})
+    model = trained["synthesis"].model
+    for use in (penmanship.evaluate, penmanship.look):
+        with pytest.raises(ValueError, match=f"{message}, in line 3 of test"):
+            use(model, bad)
+
+
 def test_steps_grow_with_the_text(task):
     short, long = (penmanship.steps_for(task, "a" * n) for n in (2, 30))
     assert short % 64 == long % 64 == 0 and short < long

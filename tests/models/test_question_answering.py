@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 from numerics import to_numpy, variable_gradients
+from refusals import check_refusals, check_that_it_works
 
 from attnlib import text
 from attnlib.models import question_answering as qa
@@ -283,6 +284,38 @@ def test_bad_questions_are_named(question, message):
     x = {**inputs(), "question": question}
     with pytest.raises(ValueError, match=message):
         make("smem").force(x)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_what_cannot_be_read_or_said_is_refused_everywhere(kind):
+    model = make(kind)
+    model.compile("sgd")
+    x, y = inputs(kind), targets(kind)
+    last = model.num_answers - 1
+
+    def asked(*words):
+        return {**x, "question": np.array([[5, 7, 9, 0], words])}
+
+    wrong = [
+        (asked(6, 99, 0, 0), y, "question to hold ids from 0 to 11.*: 99"),
+        (asked(6, -1, 0, 0), y, "question to hold ids from 0 to 11.*: -1"),
+        (asked(6, 1.5, 0, 0), y, "ids from 0 to 11. Received: dtype float64"),
+        (asked(0, 0, 0, 0), y, "at least one word"),
+        ({**x, "image": x["image"][:, :2]}, y, "images of shape"),
+    ]
+    for answer in (99, -1, last + 1):
+        said = f"answers to hold ids from 0 to {last}. Received: {answer}"
+        bad = y.copy()
+        bad[-1] = answer
+        wrong.append((x, bad, said))
+    wrong.append((x, y.astype("float32"), "answers .* Received: dtype float32"))
+    wrong.append((x, y[..., None], "answers to have rank"))
+    if kind == "pointing":
+        bad = {**x, "regions": x["regions"][:, :2]}
+        wrong.append((bad, y, "regions of shape"))
+    check_refusals(model, x, y, wrong)
+    if kind in ("smem", "pointing"):
+        check_that_it_works(model, x, y)
 
 
 def test_bad_images_are_named():

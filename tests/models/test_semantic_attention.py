@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from caption_reference import dense, log_softmax, lstm, short
 from numerics import check_variable_gradients, to_numpy
+from refusals import check_refusals, check_that_it_works
 
 from attnlib.models.decoding import Decoder
 from attnlib.models.semantic_attention import (
@@ -232,6 +233,37 @@ def test_an_image_without_attributes_is_one_clear_error(row, message):
     with pytest.raises(ValueError, match=message.replace("1 with", "0 with")):
         Decoder(make()).greedy(inputs["source"][1:])
     assert Decoder(make("none")).greedy(inputs["source"], 3)
+    model, (right, following) = make(), batch()
+    model.compile("sgd")
+    wrong = [(inputs, following, message)]
+    check_refusals(model, right, following, wrong)
+    # Nor is a model that has no weights yet given any.
+    sizes = {"embedding_size": 5, "units": 5, "num_attributes": 3}
+    fresh = SemanticCaptioner(WORDS, CANDIDATES, **sizes)
+    with pytest.raises(ValueError, match=message):
+        fresh(inputs)
+    assert not fresh.built
+
+
+def test_unknown_words_are_refused_everywhere():
+    model, (inputs, following) = make(), batch()
+    model.compile("sgd")
+    known = "to hold ids from 0 to 8. Received: 9"
+    target, next_words = inputs["target"].copy(), following.copy()
+    target[1, 1] = next_words[1, 1] = 9
+    several = np.stack([target, target], axis=1)
+    wrong = [
+        ({**inputs, "target": target}, following, f"target {known}"),
+        ({**inputs, "target": several}, following, f"target {known}"),
+        (inputs, next_words, f"next words {known}"),
+        (
+            {**inputs, "source": inputs["source"][:, :5]},
+            following,
+            "features of 1 places and width 8",
+        ),
+    ]
+    check_refusals(model, inputs, following, wrong)
+    check_that_it_works(model, inputs, following)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +312,23 @@ def detector(count=3):
     model = AttributeDetector(count, 8, eyes())
     model.build((None, 8, 8, 1))
     return model
+
+
+def test_images_of_another_size_are_refused_everywhere():
+    model = detector()
+    model.compile("sgd")
+    images = np.ones((2, 8, 8, 1), "float32")
+    labels = np.ones((2, 3), "float32")
+    small = "images of shape .8, 8, 1.* Received: shape .4, 8, 1.. Resize"
+    wrong = [
+        (images[:, :4], labels, small),
+        (images[0], labels, "images to have rank 4"),
+        (images, labels[:, :2], r"labels of shape \(B, 3\)"),
+    ]
+    check_refusals(model, images, labels, wrong)
+    with pytest.raises(ValueError, match=small):
+        model.look(images[:, :4])
+    check_that_it_works(model, images, labels)
 
 
 def test_detector_is_a_noisy_or_over_its_cells():
