@@ -1183,7 +1183,12 @@ _SEGMENTATION = {
     # are the settings that begin with `voc`.
     "paper": {
         "dataset": "camvid",
-        "models": (),
+        "models": (
+            "baseline",
+            "2-scales-max-extra",
+            "2-scales-avg-extra",
+            "2-scales-att-extra",
+        ),
         "height": 180,
         "width": 240,
         "filters": 32,
@@ -1504,10 +1509,12 @@ _SETTINGS = {
     ("14", "quick"): {None: {}, "3-scales": {"models": _THIRD_SCALE}},
     ("14", "paper"): {
         # A job finds in the cache what another one has trained.
-        "2-scales-extra": {"models": ("baseline", *_merges(2, "-extra"))},
+        "2-scales-extra": {},
         "2-scales": {"models": (*_merges(2), *_merges(2, "-extra"))},
         "3-scales-extra": {"models": _THIRD_SCALE},
-        "3-scales": {"models": (*_merges(2)[1:], *_merges(3))},
+        "3-scales": {
+            "models": (*_merges(2), *_merges(3), *_merges(3, "-extra")),
+        },
         **{
             f"voc-{kind}": {**_VOC, "models": (kind,)}
             for kind in (

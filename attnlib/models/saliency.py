@@ -83,7 +83,7 @@ def load_task(settings) -> Task:
                 "count": settings.examples if split == "train" else few,
             }
         data = datasets.load(name, split, **options)
-        segmentation.check(data["images"], data["mask"], 2)
+        segmentation.check(data["images"], data["mask"], 2, ignore=None)
         parts[split] = _with_objects(data)
         plan.append(options)
     # Options say how the data are made, which the digest then need not do.

@@ -5,7 +5,12 @@ import numpy as np
 from keras import ops
 
 from attnlib.layers import SpatialCrop, SpatialPaste
-from attnlib.models.scale_segmentation import resized
+from attnlib.models.scale_segmentation import (
+    PixelModel,
+    check_masks,
+    check_sizes,
+    resized,
+)
 from attnlib.ops import checks
 from attnlib.ops.grids import attention_matrix
 
@@ -14,8 +19,24 @@ VERSION = 1  # Raised when trained results change.
 WINDOWS = ("learned", "random")
 
 
+class _SaliencyModel(PixelModel):
+    """What both networks share: masks are 0 or 1."""
+
+    def check_masks(self, images, masks):
+        """Raise unless masks belong to images and are 0 or 1.
+
+        Args:
+            images: Array (N, H, W, 3).
+            masks: Integers (N, H, W).
+
+        Raises:
+            ValueError: They do not, or are not.
+        """
+        check_masks(images, masks, 2, ignore=None)
+
+
 @keras.saving.register_keras_serializable(package="attnlib")
-class GlobalSaliency(keras.Model):
+class GlobalSaliency(_SaliencyModel):
     """A convolution-deconvolution network that sees the whole image, small.
 
     1. The image is resized to `size`, bilinearly.
@@ -102,7 +123,11 @@ class GlobalSaliency(keras.Model):
             y_pred: What the call returned.
             sample_weight: Not used.
             training: Not used.
+
+        Raises:
+            ValueError: Masks have another size than the images.
         """
+        check_sizes(y_pred.shape, y.shape)
         return ops.mean(pixel_nats(y, y_pred[..., 0]))
 
     def get_config(self):
@@ -115,7 +140,7 @@ class GlobalSaliency(keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
-class SaliencyRefiner(keras.Model):
+class SaliencyRefiner(_SaliencyModel):
     """Refine a global saliency map in one window after another.
 
     1. S_0 = the global map, logits, (B, H, W, 1); it learns no more.
@@ -397,8 +422,13 @@ class SaliencyRefiner(keras.Model):
             y_pred: What the call returned.
             sample_weight: Not used.
             training: Not used.
+
+        Raises:
+            ValueError: Masks have another size than the images.
         """
         logits = y_pred["logits"][:, 1:]
+        count, steps, height, width = logits.shape
+        check_sizes((count, height, width, steps), y.shape)
         y = ops.cast(y, logits.dtype)[:, None]
         nats = ops.mean(pixel_nats(y, logits), axis=(0, 2, 3))  # (T,)
         self.last.update_state(nats[-1])

@@ -1,6 +1,7 @@
 """Attention to scale: a shared network that sees an image at several scales."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from attnlib.datasets.masks import IGNORE
@@ -12,8 +13,43 @@ VERSION = 1  # Raised when trained results change.
 MERGES = ("attention", "average", "max")
 
 
+class PixelModel(keras.Model):
+    """A model that learns from masks: arrays are checked before it trains.
+
+    What comes in batches, from a generator or a data set, has its sizes checked
+    by `check_sizes` in the loss.
+    """
+
+    def check_masks(self, images, masks):
+        """Raise unless masks belong to images and name known classes.
+
+        Args:
+            images: Array (N, H, W, C).
+            masks: Array (N, H, W).
+
+        Raises:
+            ValueError: They do not.
+        """
+        raise NotImplementedError
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        self._check_arrays(x, y)
+        return super().fit(x, y, *args, **kwargs)
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        self._check_arrays(x, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def _check_arrays(self, x, y):
+        x = x["images"] if isinstance(x, dict) else x
+        # Before Keras has them: on JAX a step that fails leaves a model
+        # without weights, and in one no label can be looked at.
+        if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+            self.check_masks(x, y)
+
+
 @keras.saving.register_keras_serializable(package="attnlib")
-class ScaleSegmentation(keras.Model):
+class ScaleSegmentation(PixelModel):
     """Name every pixel, from an image seen at several scales.
 
     1. Image s is the image resized by the factor s, bilinearly.
@@ -102,6 +138,7 @@ class ScaleSegmentation(keras.Model):
 
     def build(self, images_shape):
         sizes = self.sizes(images_shape)
+        self.channels = images_shape[-1]
         features = self.network.compute_output_shape(
             (None, *sizes[0], images_shape[-1])
         )
@@ -141,9 +178,32 @@ class ScaleSegmentation(keras.Model):
                 )
         return found
 
+    def check(self, images):
+        """Check the rank of images, their channels, and every scale's size.
+
+        Raises:
+            ValueError: They are others than the model was built for, or a
+                scale leaves no pixel of them.
+        """
+        checks.rank("images", images, 4)
+        checks.last_axis("images", images, self.channels)
+        self.sizes(tuple(images.shape))
+
+    def check_masks(self, images, masks):
+        """Raise unless masks belong to images and name known classes.
+
+        Args:
+            images: Array (N, H, W, 3).
+            masks: Integers (N, H, W), 255 for pixels to ignore.
+
+        Raises:
+            ValueError: They do not.
+        """
+        check_masks(images, masks, self.num_classes)
+
     def call(self, images, training=None):
         images = checks.floating("images", images, self.compute_dtype)
-        checks.rank("images", images, 4)
+        self.check(images)
         own, features = [], []
         for size in self.sizes(tuple(images.shape)):
             seen = self.network(resized(images, size), training=training)
@@ -170,12 +230,17 @@ class ScaleSegmentation(keras.Model):
         """Return the sum of the mean cross entropies, in nats.
 
         Args:
-            x: Not used.
+            x: The images, whose size the masks must have, or None.
             y: Class of every pixel, integers (B, H, W); 255 is ignored.
             y_pred: What the call returned.
             sample_weight: Not used.
             training: Not used.
+
+        Raises:
+            ValueError: Masks have another size than the images.
         """
+        if x is not None:
+            check_sizes(x.shape, y.shape)
         nll = pixel_nll(y, y_pred["merged"])
         self.nll.update_state(nll)
         if not self.extra_supervision or len(self.scales) == 1:
@@ -211,6 +276,70 @@ def _checked_scales(scales):
             f"first. Received: {scales}"
         )
     return tuple(float(s) for s in scales)
+
+
+def check_sizes(images_shape, masks_shape):
+    """Raise unless masks have the size of images, as far as it is known.
+
+    Args:
+        images_shape: Shape of images, (B, H, W, C).
+        masks_shape: Shape of masks, (B, H, W).
+
+    Raises:
+        ValueError: A size differs, or masks have another rank.
+
+    Example:
+
+    >>> check_sizes((None, 4, 6, 3), (1, 4, 6))
+    """
+    images_shape, masks_shape = tuple(images_shape), tuple(masks_shape)
+    alike = len(masks_shape) == len(images_shape[:3]) == 3 and all(
+        None in pair or pair[0] == pair[1]
+        for pair in zip(images_shape[:3], masks_shape, strict=True)
+    )
+    if not alike:
+        raise ValueError(
+            "expected a mask of the size of each image, (N, H, W) for images "
+            f"(N, H, W, 3). Received: images {images_shape}, masks "
+            f"{masks_shape}. Resize the masks without interpolation"
+        )
+
+
+def check_masks(images, masks, num_classes, ignore=IGNORE):
+    """Raise unless masks belong to images and name known classes.
+
+    Args:
+        images: Array (N, H, W, C).
+        masks: Integers (N, H, W), the class of every pixel, or `ignore`.
+        num_classes: Number of classes.
+        ignore: Label of pixels that count for nothing; None: there is none.
+
+    Raises:
+        ValueError: Sizes differ, or a label is none of the classes.
+
+    Example:
+
+    >>> check_masks(np.zeros((1, 4, 6, 3)), np.zeros((1, 4, 6), int), 3)
+    """
+    images, masks = np.asarray(images), np.asarray(masks)
+    check_sizes(images.shape, masks.shape)
+    if masks.dtype.kind not in "ui":
+        raise ValueError(
+            "expected masks of whole numbers, the class of every pixel. "
+            f"Received: {masks.dtype}"
+        )
+    bad = (masks < 0) | (masks >= num_classes)
+    besides = ""
+    if ignore is not None:
+        bad &= masks != ignore
+        besides = f", or {ignore} for pixels to ignore"
+    if bad.any():
+        first = int(bad.any(axis=(1, 2)).argmax())
+        labels = np.unique(masks[first][bad[first]]).tolist()
+        raise ValueError(
+            f"expected labels from 0 to {num_classes - 1}{besides}. Received: "
+            f"{labels[0]} in mask {first}"
+        )
 
 
 def resized(maps, size):

@@ -10,7 +10,7 @@ from attnlib import datasets
 from attnlib.datasets import camvid, pascal_voc, scale_scenes
 from attnlib.datasets.masks import IGNORE
 from attnlib.models import encoders, scale_segmentation
-from attnlib.models.glimpse_data import unit
+from attnlib.models.glimpse_data import check_bytes, unit
 from attnlib.models.provenance import Provenance, digest_of
 from attnlib.models.scale_segmentation import (
     ScaleSegmentation,
@@ -18,6 +18,9 @@ from attnlib.models.scale_segmentation import (
 )
 from attnlib.ops import checks
 from attnlib.training import Batches, train_or_load, warmed_adam
+
+# Masks are checked when they are loaded, and again by a model that trains.
+check = scale_segmentation.check_masks
 
 # The paper's sets of scales, by their number.
 SCALES = {1: (1.0,), 2: (1.0, 0.5), 3: (1.0, 0.75, 0.5)}
@@ -109,43 +112,6 @@ _CLASSES = {
     "camvid": camvid.CLASSES,
     "pascal_voc": pascal_voc.CLASSES,
 }
-
-
-def check(images, masks, num_classes):
-    """Raise unless masks belong to images and name known classes.
-
-    Args:
-        images: Array (N, H, W, 3).
-        masks: Integers (N, H, W), the class of every pixel, or 255.
-        num_classes: Number of classes.
-
-    Raises:
-        ValueError: Sizes differ, or a label is none of the classes.
-
-    Example:
-
-    >>> check(np.zeros((1, 4, 6, 3)), np.zeros((1, 4, 6), int), 3)
-    """
-    images, masks = np.asarray(images), np.asarray(masks)
-    if masks.ndim != 3 or images.shape[:3] != masks.shape:
-        raise ValueError(
-            "expected a mask of the size of each image, (N, H, W) for images "
-            f"(N, H, W, 3). Received: images {images.shape}, masks "
-            f"{masks.shape}. Resize the masks without interpolation"
-        )
-    if masks.dtype.kind not in "ui":
-        raise ValueError(
-            "expected masks of whole numbers, the class of every pixel. "
-            f"Received: {masks.dtype}"
-        )
-    bad = ((masks < 0) | (masks >= num_classes)) & (masks != IGNORE)
-    if bad.any():
-        first = int(bad.any(axis=(1, 2)).argmax())
-        labels = np.unique(masks[first][bad[first]]).tolist()
-        raise ValueError(
-            f"expected labels from 0 to {num_classes - 1}, or {IGNORE} for "
-            f"pixels to ignore. Received: {labels[0]} in mask {first}"
-        )
 
 
 def parse(kind):
@@ -295,7 +261,15 @@ def segment(model, images) -> dict:
         Dict of arrays: `classes`, uint8 (N, H, W); `own`, uint8 (N, S, H, W),
         what each scale alone would say; `weights`, float32 (N, S, H, W), as of
         the model.
+
+    Raises:
+        ValueError: Images are no bytes, there are none, they have another
+            number of channels than the model was built for, or a scale leaves
+            no pixel of them.
     """
+    images = check_bytes(images)
+    # Before predict: on JAX one that fails leaves a model without weights.
+    model.check(images)
     size = images.shape[1:3]
     parts = []
     for start in range(0, len(images), _TOGETHER):
@@ -333,6 +307,23 @@ def evaluate(model, task, split="test") -> float:
     data = getattr(task, split)
     found = segment(model, data["images"])["classes"]
     return mean_iou(data["mask"], found, len(task.classes))
+
+
+def by_place(task, split="test") -> float:
+    """Return the mean IoU of naming each pixel by its place alone, in %.
+
+    A pixel is called what is most frequent at its place in the training masks:
+    what any network must do better than.
+
+    Args:
+        task: A `Task`.
+        split: `"train"`, `"validation"` or `"test"`.
+    """
+    number = len(task.classes)
+    seen = [(task.train["mask"] == c).sum(axis=0) for c in range(number)]
+    masks = getattr(task, split)["mask"]
+    found = np.broadcast_to(np.argmax(seen, axis=0), masks.shape)
+    return mean_iou(masks, found, number)
 
 
 def confusion(masks, found, num_classes) -> np.ndarray:

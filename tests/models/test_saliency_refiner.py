@@ -232,3 +232,38 @@ def test_bad_inputs(inputs, message):
 def test_only_a_global_map_can_be_refined():
     with pytest.raises(ValueError, match="GlobalSaliency. Received: <Dense"):
         SaliencyRefiner(keras.layers.Dense(2))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda mask: mask[:, ::2, ::2], "size of each image.*Resize"),
+        (lambda mask: mask[:, :1], "size of each image"),
+        (lambda mask: mask + 1, "labels from 0 to 1. Received: 2"),
+        (lambda mask: mask * 255, "labels from 0 to 1. Received: 255"),
+        (lambda mask: mask - 1, "labels from 0 to 1. Received: -1"),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_masks_that_do_not_fit_are_not_learned(whole, change, message):
+    model = made()
+    model = model.overview if whole else model
+    model.trainable = True
+    model.compile(optimizer="sgd")
+    given = images()
+    mask = np.zeros(given.shape[:3], "int32")
+    mask[:, 4:8, 4:8] = 1
+    with pytest.raises(ValueError, match=message):
+        model.fit(given, change(mask), verbose=0)
+    if not whole:
+        with pytest.raises(ValueError, match=message):
+            model.train_on_batch({"images": given}, change(mask))
+    model.fit(given, mask, verbose=0)
+
+
+def test_sizes_are_compared_where_masks_come_in_batches():
+    model, given = made(), images()
+    mask = np.zeros((len(given), 1, 1), "int32")
+    for network in (model, model.overview):
+        with pytest.raises(ValueError, match="size of each image"):
+            network.compute_loss(y=mask, y_pred=network(given))

@@ -226,3 +226,39 @@ def test_bad_images():
         model.sizes((None, None, 24, 3))
     with pytest.raises(ValueError, match="rate"):
         ss.build_network(2, rates=(0,))
+
+
+WRONG = [
+    (masks(2, 8, 12), "size of each image.*16, 24, 3.*2, 8, 12.*Resize"),
+    (masks()[:, :, :-1], "size of each image"),
+    (masks()[:1], "size of each image"),
+    (masks()[0], "size of each image"),
+    (masks() * 0 + 99, "0 to 2, or 255 for pixels to ignore. Received: 99"),
+    (masks().astype("int32") - 300, "Received: -300 in mask 0"),
+    (masks().astype("float32"), "whole numbers.*float32"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG)
+@pytest.mark.parametrize("how", ["fit", "train_on_batch"])
+def test_masks_that_do_not_fit_are_not_learned(how, wrong, message):
+    model = made()
+    model.compile(optimizer="sgd")
+    options = {"verbose": 0} if how == "fit" else {}
+    with pytest.raises(ValueError, match=message):
+        getattr(model, how)(images(), wrong, **options)
+    # The model can still be used, and void pixels count for nothing.
+    getattr(model, how)(images(), masks(), **options)
+    assert np.isfinite(model.predict(images(), verbose=0)["merged"]).all()
+
+
+def test_sizes_are_compared_where_masks_come_in_batches():
+    model = made()
+    out = model(images())
+    with pytest.raises(ValueError, match="size of each image"):
+        model.compute_loss(images(), masks(2, 8, 12), out)
+
+
+def test_images_must_have_the_channels_of_the_model():
+    with pytest.raises(ValueError, match="last axis of size 3"):
+        made()(images()[..., :1])

@@ -63,6 +63,7 @@ def test_unknown_data_set(tiny):
     [
         ((1, 4, 6, 3), np.zeros((1, 4, 5), int), "size of each image.*4, 5"),
         ((1, 4, 6, 3), np.zeros((4, 6), int), "Resize the masks"),
+        ((4, 6), np.zeros((1, 4, 6), int), "Resize the masks"),
         ((1, 4, 6, 3), np.zeros((1, 4, 6)), "whole numbers.*float64"),
         ((2, 4, 6, 3), np.full((2, 4, 6), 3), "0 to 2, or 255.*3 in mask 0"),
         ((1, 4, 6, 3), np.full((1, 4, 6), -1), "Received: -1 in mask 0"),
@@ -136,6 +137,43 @@ def test_segment_names_every_pixel(trained, task):
     value = segmentation.evaluate(model, task)
     wanted = segmentation.mean_iou(task.test["mask"], found["classes"], 5)
     assert value == pytest.approx(wanted) and 0 <= value <= 100
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda images: images.astype("float32"), "as bytes.*float32"),
+        (lambda images: images[:0], "at least one"),
+        (lambda images: images[0], r"\(N, H, W, C\)"),
+        (lambda images: images[..., :1], "last axis of size 3"),
+        (lambda images: images[:, :1], "one pixel.*scale 0.5 of images of 1"),
+    ],
+)
+def test_what_is_no_image_is_not_segmented(trained, task, change, told):
+    model = trained["2-scales-att-extra"].model
+    with pytest.raises(ValueError, match=told):
+        segmentation.segment(model, change(task.test["images"][:2]))
+    # The model can still be used.
+    found = segmentation.segment(model, task.test["images"][:1])
+    assert found["classes"].shape == (1, 32, 32)
+
+
+def test_the_place_of_a_pixel_alone(task):
+    masks = np.array([[[0, 1]], [[0, 1]], [[2, IGNORE]]])
+    part = {"mask": masks}
+    given = dataclasses.replace(
+        task, train=part, validation=part, test={"mask": np.array([[[0, 2]]])}
+    )
+    # Said 0 and 1: of the classes that are there or said, 0 alone is right.
+    assert segmentation.by_place(given) == pytest.approx(100 / 3)
+    assert segmentation.by_place(given, "train") == pytest.approx(500 / 9)
+
+
+@pytest.mark.parametrize("profile", profiles.NAMES)
+def test_every_profile_has_models(profile):
+    for setting in {None, *profiles.settings_of("14", profile)}:
+        models = profiles.load("14", profile, setting=setting).models
+        assert models and len(set(models)) == len(models)
 
 
 def test_confusion_and_iou_by_hand():
