@@ -1412,10 +1412,13 @@ _SETTINGS = {
             "learning_rate": 2e-3,
         },
     },
-    ("10", "quick"): {None: {}, "4-st": {"models": ("2-st", "4-st")}},
+    ("10", "quick"): {
+        None: {},
+        "4-st": {"models": ("none", "1-st", "2-st", "4-st")},
+    },
     ("10", "paper"): {
         "flowers17": {},
-        "cub_200": {"dataset": "cub_200", "side": 224, "crop": 112},
+        "cub-200": {"dataset": "cub_200", "side": 224, "crop": 112},
     },
     ("11", "paper"): {
         # The paper's position tests, rebuilt, with more scenes than `quick`.

@@ -86,6 +86,11 @@ def _read(split, *, fold=1, frames=30, rate=30.0, side=224):
         `videos`, a `clips.Clips` of N items uint8 (frames, side, side, 3);
         `label` int32 (N,), index into `actions`; `actions`, a list of str;
         `name`, a list of str.
+
+    Raises:
+        ValueError: The fold is none of them.
+        DatasetCorrupt: Split files or videos are missing, or no video is of
+            the split.
     """
     fold = whole_number("fold", fold, 1, 3)
     folder = store.user_folder(DATASET)
@@ -96,6 +101,12 @@ def _read(split, *, fold=1, frames=30, rate=30.0, side=224):
         for name in _chosen(read_split(lines, listed), split):
             paths.append(folder / _VIDEOS / action / name)
             labels.append(label)
+    if not paths:
+        raise store.DatasetCorrupt(
+            f"the files *_test_split{fold}.txt in {folder / _SPLITS} name no "
+            f"video of the {split} split: expected lines as 'name.avi 1'. "
+            "Unpack the publisher's archive anew"
+        )
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise store.DatasetCorrupt(

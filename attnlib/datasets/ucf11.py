@@ -84,6 +84,10 @@ def _read(split, *, frames=30, rate=30.0, side=224):
         `videos`, a `clips.Clips` of N items uint8 (frames, side, side, 3);
         `label` int32 (N,), index into `ACTIONS`; `group` int32 (N,); `name`, a
         list of str.
+
+    Raises:
+        DatasetCorrupt: Folders are not those of the actions, a name has no
+            group, or there is no video of the split.
     """
     folder = store.user_folder(DATASET) / _FOLDER
     paths, labels, groups = [], [], []
@@ -94,6 +98,14 @@ def _read(split, *, frames=30, rate=30.0, side=224):
                 paths.append(path)
                 labels.append(label)
                 groups.append(group)
+    if not paths:
+        first, *_, last = _GROUPS[split]
+        raise store.DatasetCorrupt(
+            f"{folder} has no video of the {split} split, groups {first} to "
+            f"{last}: expected files such as biking/v_biking_{first:02d}/"
+            f"v_biking_{first:02d}_01.mpg in the folders of the actions. "
+            "Unpack the publisher's archive anew"
+        )
     return {
         "videos": clips.Clips(paths, frames, rate, side),
         "label": np.array(labels, np.int32),

@@ -24,6 +24,9 @@ class FrameClassifier(keras.Model):
         -sum_t log y_t,label + lambda sum_i (1 - sum_t l_t,i)^2
         + gamma sum theta^2
 
+    `fit`, `evaluate` and `train_on_batch` raise ValueError where an array of
+    labels holds something else than whole numbers from 0 to classes - 1.
+
     Metrics: `nll`, nats per frame; `accuracy`, of the mean of y_t over t;
     `penalty`, what lambda multiplies.
 
@@ -80,6 +83,25 @@ class FrameClassifier(keras.Model):
                 f"{tuple(features.shape)}"
             )
         return features
+
+    # Inside of a compiled step labels have no values yet: they are checked
+    # where arrays come in. Batches of a data set pass unseen.
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        self._check_labels(y)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        self._check_labels(y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        self._check_labels(y)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def _check_labels(self, labels):
+        if labels is not None:
+            checks.class_labels(ops.convert_to_numpy(labels), self.classes)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True

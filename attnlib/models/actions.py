@@ -257,14 +257,13 @@ def extract(encoder, videos) -> np.ndarray:
 
 
 def check_labels(label, classes) -> None:
-    """Raise ValueError where a label is none of the classes."""
-    label = np.asarray(label)
-    bad = label[(label < 0) | (label >= len(classes))]
-    if bad.size:
-        raise ValueError(
-            f"expected labels from 0 to {len(classes) - 1}, one for each of "
-            f"{len(classes)} classes. Received: {bad[0]}"
-        )
+    """Raise ValueError where a label is none of the classes.
+
+    Args:
+        label: Whole numbers (N,).
+        classes: Names of the classes.
+    """
+    checks.class_labels(label, len(classes))
 
 
 def _made(settings, encoder, split):
@@ -479,8 +478,12 @@ def train(settings, task, kind):
 
     Returns:
         An `attnlib.training.Training`.
+
+    Raises:
+        ValueError: There is no such kind, or a label is none of the classes.
     """
     parse(kind)
+    check_labels(task.train["label"], task.classes)
     batches = Batches(
         [(task.train["features"], task.train["label"])],
         settings.batch_size,

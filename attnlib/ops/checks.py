@@ -319,6 +319,32 @@ def pixels(name, tensor):
         )
 
 
+def class_labels(labels, count):
+    """Check labels that are known: whole numbers, one for each class.
+
+    An integer that is no class would be trained on in silence: its row of a
+    one-hot matrix is all zeros, and so is its loss.
+
+    Args:
+        labels: Array of any shape.
+        count: Number of classes.
+
+    Raises:
+        ValueError: A label is no number, not whole, or none of the classes.
+    """
+    labels = np.asarray(labels)
+    expected = (
+        f"expected labels from 0 to {count - 1}, whole numbers, one for each "
+        f"of {count} classes. Received: "
+    )
+    if labels.dtype.kind not in "iuf":
+        raise ValueError(f"{expected}dtype {labels.dtype}")
+    # NaN equals nothing.
+    good = (labels >= 0) & (labels < count) & (labels == np.floor(labels))
+    if not good.all():
+        raise ValueError(f"{expected}{labels[~good][0]}")
+
+
 def built(layer, method):
     """Check that a layer has its weights before a method uses them.
 

@@ -186,6 +186,20 @@ def test_ucf11_labels_outside_of_the_classes(youtube):
         datasets.load("ucf11")
 
 
+def test_ucf11_without_a_video(youtube):
+    for path in youtube.rglob("v_*_20_01.mpg"):
+        path.unlink()
+    assert len(datasets.load("ucf11", "train")["videos"]) == 2
+    with pytest.raises(
+        store.DatasetCorrupt, match="no video of the test split, groups 16 to"
+    ):
+        datasets.load("ucf11", "test")
+    for path in youtube.rglob("*.mpg"):
+        path.unlink()
+    with pytest.raises(store.DatasetCorrupt, match=r"no video.*v_biking_01_01"):
+        datasets.load("ucf11", "train")
+
+
 @pytest.mark.parametrize("name", ["biking_01", "v_biking_26_01", "v_01"])
 def test_ucf11_names_that_are_none(name):
     with pytest.raises(store.DatasetCorrupt, match="v_biking_07_03"):
@@ -230,6 +244,17 @@ def test_hmdb51_what_is_missing_is_named(films):
         datasets.load("hmdb51", "test")
     with pytest.raises(store.DatasetCorrupt, match="'x 3'"):
         hmdb51.read_split(["x 3"], "list")
+
+
+@pytest.mark.parametrize("text", ["", "0.avi 0 \n1.avi 0 \n"])
+def test_hmdb51_without_a_video(films, text):
+    for path in (films / "testTrainMulti_7030_splits").iterdir():
+        path.write_text(text)
+    for split in ("train", "validation", "test"):
+        with pytest.raises(
+            store.DatasetCorrupt, match=f"name no video of the {split} split"
+        ):
+            datasets.load("hmdb51", split)
 
 
 @pytest.mark.parametrize("name", ["ucf11", "hmdb51"])

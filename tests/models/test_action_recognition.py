@@ -258,6 +258,29 @@ def test_bad_options_get_one_clear_error(options, message):
         AttentionRecogniser(**{"classes": 3, **options})
 
 
+@pytest.mark.parametrize("kind", ["attention", "regression"])
+@pytest.mark.parametrize("bad", [CLASSES, -1, 0.5, float("nan")])
+def test_labels_of_no_class_are_not_learned(kind, bad):
+    model, (features, labels) = make(kind), batch()
+    model.compile(keras.optimizers.Adam(0.1))
+    before = values_of(model)
+    wrong = np.array([labels[0], bad])
+    tensor = keras.ops.convert_to_tensor(wrong)
+    told = f"from 0 to {CLASSES - 1}, whole.*Received: {bad}"
+    for call in (
+        lambda: model.fit(features, wrong, verbose=0),
+        lambda: model.fit(features, y=tensor, verbose=0),
+        lambda: model.evaluate(features, wrong, verbose=0),
+        lambda: model.train_on_batch(features, wrong),
+        lambda: model.fit(
+            features, labels, validation_data=(features, wrong), verbose=0
+        ),
+    ):
+        assert all((values_of(model)[k] == v).all() for k, v in before.items())
+        with pytest.raises(ValueError, match=told):
+            call()
+
+
 @pytest.mark.parametrize("kind", ["attention", "average", "regression"])
 def test_features_that_do_not_fit(kind):
     model = make(kind)

@@ -200,6 +200,25 @@ def test_labels_outside_of_the_classes():
             actions.check_labels([0, bad], "abc")
 
 
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [(0.5, "0.5"), (np.nan, "nan"), (np.inf, "inf"), ("a", "dtype <U"),
+     (True, "dtype bool")],
+)  # fmt: skip
+def test_labels_that_are_not_whole(bad, told):
+    actions.check_labels([0.0, 2.0], "abc")
+    with pytest.raises(ValueError, match=f"whole numbers.*Received: {told}"):
+        actions.check_labels(np.array([bad, bad]), "abc")
+
+
+def test_a_task_with_a_label_of_no_class_is_not_learned(tiny, task):
+    label = task.train["label"].copy()
+    label[3] = len(task.classes)
+    wrong = dataclasses.replace(task, train={**task.train, "label": label})
+    with pytest.raises(ValueError, match="from 0 to 7.*Received: 8"):
+        actions.train(tiny, wrong, "attention-0")
+
+
 @pytest.mark.parametrize("dataset", ["ucf11", "hmdb51"])
 def test_real_videos(dataset, tiny, monkeypatch):
     """Clips are decoded one by one; the paper's models run on them."""
