@@ -6,6 +6,7 @@ the alignments are not monotone.
 """
 
 import functools
+import unicodedata
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from attnlib.datasets.checks import whole_number
 from attnlib.datasets.registry import DataSet
 
 _SMALLEST_MAXIMUM = 99
+# More letters than any number from 0 to 9999 has in words.
+_LONGEST = 120
 # Some of the words up to here, such as zero, occur in no other number.
 _ALWAYS_TRAIN = 21
 
@@ -76,6 +79,49 @@ def _morphemes(number: int, code: str) -> tuple[str, ...]:
     return tuple(
         languages.LANGUAGES[code].segment(num2words(number, lang=code))
     )
+
+
+def read(line: str, language: str) -> int | None:
+    """Return the number that a person wrote in words, None if it is none.
+
+    Spaces, hyphens, capitals and words without a value (and, und) do not
+    matter.
+
+    Args:
+        line: The words of one number.
+        language: Code of one of the languages, such as `"de"`.
+
+    Raises:
+        ValueError: The language has no tested list of morphemes.
+
+    Example:
+        >>> read("Twenty-one", "en"), read("einundzwanzig", "de")
+        (21, 21)
+    """
+    known = languages.get(language)
+    if len(line) > _LONGEST:
+        return None
+    line = unicodedata.normalize("NFC", line).lower()
+    try:
+        tokens = known.segment(line)
+    except ValueError:
+        return None
+    return _by_values(known.code).get(_values(known, tokens))
+
+
+def _values(known, tokens):
+    values = map(known.value, tokens)
+    return tuple(value for value in values if value is not None)
+
+
+@functools.cache
+def _by_values(code):
+    """Return the number that each sequence of values stands for."""
+    known = languages.LANGUAGES[code]
+    return {
+        _values(known, _morphemes(number, code)): number
+        for number in range(languages.LARGEST + 1)
+    }
 
 
 def parts(tokens, language: str) -> list[frozenset]:

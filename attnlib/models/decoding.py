@@ -185,11 +185,10 @@ class Decoder:
             "length_penalty": length_penalty,
             "coverage_penalty": coverage_penalty,
         }
-        for name, value in penalties.items():
-            if not value >= 0:
-                raise ValueError(
-                    f"expected {name} of at least 0. Received: {value}"
-                )
+        penalties = {
+            name: checks.non_negative_number(name, value)
+            for name, value in penalties.items()
+        }
         return self._search(
             sources, max_length, beam_size, num_best, **penalties
         )

@@ -1,6 +1,7 @@
 """What translators with gated recurrent units share."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from attnlib.models import words
@@ -236,11 +237,26 @@ class GRUTranslator(RecurrentDecoder):
     def check_inputs(self, inputs):
         """Check sentences and given words.
 
+        Args:
+            inputs: As in the call.
+
         Raises:
-            ValueError: A rank is not 2, there is no word, or one is unknown.
+            ValueError: Ranks are not 2, batches differ, there is no word, one
+                is no integer, or an array has one that is unknown or, in
+                `source`, a sentence of padding alone.
         """
-        checks.rank("source", inputs["source"], 2)
+        source = inputs["source"]
+        words.check_batch("source", source, self.source_size)
         super().check_inputs(inputs)
+        sizes = {name: inputs[name].shape[0] for name in ("source", "target")}
+        checks.same("batch sizes", **sizes)
+        if isinstance(source, np.ndarray):
+            empty = np.flatnonzero((source == PAD).all(axis=1))
+            if empty.size:
+                raise ValueError(
+                    "expected sentences of at least one word. Received: "
+                    f"source {empty[0]} is padding alone"
+                )
 
     def _mask(self, source):
         return ops.not_equal(source, PAD)

@@ -433,12 +433,20 @@ class RecurrentDecoder(ChecksArrays, keras.Model):
         return self.advance(state, projected, memory, here[:, width:])
 
     def check_inputs(self, inputs):
-        """Check the given words; `encode` checks what is read.
+        """Check the given words; a subclass adds what is read.
+
+        Keras turns arrays into tensors before the call, so ids are seen in
+        `force` and where this is called before Keras is.
+
+        Args:
+            inputs: As in the call.
 
         Raises:
-            ValueError: There is no word, or one that is unknown.
+            ValueError: There is no word, one is no integer, or an array has
+                one that is unknown.
         """
-        _check_target(inputs["target"], self.target_size)
+        target = inputs["target"]
+        words.check_batch("target", target, self.target_size)
 
     def begin(self, inputs, training=False):
         """Check the inputs and read the source.
@@ -540,32 +548,6 @@ def word_nll(following, logits):
     )
     mask = ops.cast(ops.not_equal(following, PAD), nll.dtype)
     return nll * mask, mask
-
-
-def _check_target(target, size):
-    """Check given previous words as far as their values are known.
-
-    Args:
-        target: Integer tensor or array, shape (B, T).
-        size: Size of the vocabulary.
-
-    Raises:
-        ValueError: The rank is not 2, there is no word, or an array has ids
-            that the vocabulary lacks.
-    """
-    checks.rank("target", target, 2)
-    if target.shape[1] == 0:
-        raise ValueError(
-            "expected target to have at least one word, START. Received: "
-            f"shape {tuple(target.shape)}"
-        )
-    if isinstance(target, np.ndarray):
-        bad = target[(target < 0) | (target >= size)]
-        if bad.size:
-            raise ValueError(
-                f"expected target to hold ids from 0 to {size - 1}. "
-                f"Received: {bad[0]}"
-            )
 
 
 def _scan(step, first, parts):

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import itertools
 import re
 
 import keras
@@ -10,7 +11,7 @@ import numpy as np
 import scipy.stats
 
 from attnlib import datasets, text
-from attnlib.datasets import number_words
+from attnlib.datasets import languages, number_words
 from attnlib.models import rnnsearch
 from attnlib.models.provenance import Provenance, digest_of
 from attnlib.models.rnnsearch import RNNSearch
@@ -184,7 +185,8 @@ def read_numbers(line, language, most=None) -> str:
     """Return the source sentence of some numbers that a person typed.
 
     Args:
-        line: Numbers from 0 to 9999, with commas or spaces between.
+        line: Numbers from 0 to 9999, in digits or in words of the language,
+            with commas between; spaces will do beside digits.
         language: Code of the source language.
         most: Most numbers that are allowed; None for any.
 
@@ -193,26 +195,53 @@ def read_numbers(line, language, most=None) -> str:
             or there are too many.
 
     Example:
-        >>> read_numbers("21, 345", "en")
+        >>> read_numbers("21, three hundred and forty five", "en")
         'twenty one , three hundred and forty five'
     """
-    parts = [part for part in re.split(r"[,;\s]+", line) if part]
+    parts = _one_by_one(line)
     if not parts:
         raise ValueError("Type a number from 0 to 9999, for example 2345.")
     if most is not None and len(parts) > most:
         raise ValueError(
             f"Type at most {most} numbers; these are {len(parts)}."
         )
-    for part in parts:
-        # isdecimal alone would accept digits of other scripts.
-        digits = part.isascii() and part.isdecimal()
-        if not (digits and len(part.lstrip("0")) <= 4):
-            raise ValueError(
-                f"{part[:20]!r} is no whole number from 0 to 9999; type "
-                "digits, for example 2345."
-            )
-    words = [number_words.morphemes(int(p), language) for p in parts]
+    words = [
+        number_words.morphemes(_read_number(part, language), language)
+        for part in parts
+    ]
     return f" {SEPARATOR} ".join(" ".join(number) for number in words)
+
+
+def _one_by_one(line):
+    """Cut at commas, and beside digits at spaces, too."""
+    parts = []
+    for listed in re.split("[,;]", line):
+        for in_words, group in itertools.groupby(listed.split(), _is_word):
+            tokens = list(group)
+            parts += [" ".join(tokens)] if in_words else tokens
+    return parts
+
+
+def _is_word(part):
+    return not any(map(str.isnumeric, part))
+
+
+def _read_number(part, language) -> int:
+    # isdecimal alone would accept digits of other scripts.
+    if part.isascii() and part.isdecimal():
+        digits = part.lstrip("0")
+        number = int(digits or 0) if len(digits) <= 4 else None
+    else:
+        number = number_words.read(part, language)
+    if number is None:
+        known = languages.get(language)
+        example = known.join(number_words.morphemes(21, language))
+        raise ValueError(
+            f"{part[:20]!r} is no whole number from 0 to 9999; type digits, "
+            f"for example 2345, or words of {known.name}, for example "
+            f"{example}."
+        )
+    return number
 
 
 def pairs(task, split, rows=None):
@@ -404,9 +433,10 @@ def search(decoder, task, line, beam_size=1, most=None, **options):
     Args:
         decoder: A `decoding.Decoder`.
         task: Its `Task`.
-        line: A sentence; for number words, numbers in digits. Sub-words
-            that the vocabulary lacks are read as unknown, and it may be
-            longer than any sentence in training.
+        line: A sentence; for number words, numbers in digits or in words of
+            the source language, see `read_numbers`. Sub-words that the
+            vocabulary lacks are read as unknown, and it may be longer than
+            any sentence in training.
         beam_size: Width of the beam, and the number of translations.
         most: Most numbers that are allowed; None for any.
         **options: Of `decoding.Decoder.beam`.

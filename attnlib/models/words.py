@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from attnlib.ops import checks
 from attnlib.text import PAD, START, UNKNOWN
 
 # Never written: they are no words, and a reader could not see them.
@@ -55,17 +56,74 @@ def check_ids(ids, size) -> list:
         size: Size of the vocabulary.
 
     Raises:
-        ValueError: There are none, or one is padding or unknown.
+        ValueError: There are none, they are no integers, or one is padding or
+            unknown.
     """
-    ids = [int(i) for i in ids]
-    if not ids:
+    try:
+        array = np.asarray(ids)
+    except ValueError as error:  # Lists of several lengths.
+        raise _no_ids(ids) from error
+    if array.shape == (0,):
         raise ValueError(
             "expected sentences of at least one word. Received: an empty "
             "sentence"
         )
+    # int() would cut 4.5 down to a word.
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise _no_ids(ids)
+    ids = array.tolist()
     bad = [i for i in ids if not PAD < i < size]
     if bad:
         raise ValueError(
             f"expected word ids from 1 to {size - 1}. Received: {bad[0]}"
         )
     return ids
+
+
+def _no_ids(ids):
+    received = repr(ids)
+    if len(received) > 80:
+        received = f"{received[:80]}..."
+    return ValueError(
+        "expected a sentence as a sequence of word ids, integers. Received: "
+        f"{received}. Encode it with its vocabulary first"
+    )
+
+
+def check_batch(name, ids, size):
+    """Check the sentences of a batch as far as their words are known.
+
+    Args:
+        name: What they are called, for the message.
+        ids: Integer tensor or array, shape (B, T), 0 is padding.
+        size: Size of the vocabulary.
+
+    Raises:
+        ValueError: They are no tensor, the rank is not 2, there is no word,
+            the ids are no integers, or an array has ids that the vocabulary
+            lacks.
+    """
+    if not hasattr(ids, "shape"):
+        raise ValueError(
+            f"expected {name} to be a tensor or an array. Received: "
+            f"{type(ids).__name__}"
+        )
+    checks.rank(name, ids, 2)
+    dtype = getattr(ids.dtype, "name", str(ids.dtype))
+    if not dtype.startswith(("int", "uint")):
+        raise ValueError(
+            f"expected {name} to hold word ids, integers. Received: dtype "
+            f"{dtype}"
+        )
+    if ids.shape[1] == 0:
+        raise ValueError(
+            f"expected {name} to have at least one word. Received: shape "
+            f"{tuple(ids.shape)}"
+        )
+    if isinstance(ids, np.ndarray):
+        bad = ids[(ids < 0) | (ids >= size)]
+        if bad.size:
+            raise ValueError(
+                f"expected {name} to hold ids from 0 to {size - 1}. "
+                f"Received: {bad[0]}"
+            )

@@ -224,3 +224,29 @@ def test_join_takes_whatever_a_model_says():
         assert all(token in joined for token in tokens)
         assert number_words.join([], code) == ""
         assert len(number_words.parts(tokens, code)) == len(tokens)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_words_are_read_back(code):
+    for number in [*range(130), *range(900, languages.LARGEST + 1, 37)]:
+        tokens = number_words.morphemes(number, code)
+        for words in (" ".join(tokens), number_words.join(tokens, code)):
+            assert number_words.read(words, code) == number
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "number"),
+    [
+        ("Three Hundred forty-five", "en", 345),
+        ("dreihundert fünfundvierzig", "de", 345),
+        ("fu\u0308nf", "de", 5),
+        ("zehn", "en", None),
+        ("twenty one five", "en", None),
+        ("hundred", "en", None),
+        ("", "en", None),
+        ("and", "en", None),
+        ("ten" * 5000, "en", None),
+    ],
+)
+def test_words_that_a_person_types(words, code, number):
+    assert number_words.read(words, code) == number

@@ -386,9 +386,18 @@ def test_no_sentences(decoder):
         ([[4]], {"max_length": -3}, "max_length to be an integer"),
         ([[4]], {"num_best": 0}, "num_best to be an integer"),
         ([[4]], {"beam_size": 2, "num_best": 3}, "at most beam_size, 2"),
-        ([[4]], {"length_penalty": -1.0}, "length_penalty of at least 0"),
-        ([[4]], {"length_penalty": float("nan")}, "length_penalty"),
-        ([[4]], {"coverage_penalty": -1.0}, "coverage_penalty of at least 0"),
+        ([[4.5]], {}, "word ids, integers. Received: .4.5"),
+        (["45"], {}, "word ids, integers. Received: '45'"),
+        ([[[4, 5]]], {}, "word ids, integers"),
+        *(
+            (
+                [[4]],
+                {name: value},
+                f"{name} to be a number of at least 0. Received",
+            )
+            for name in ("length_penalty", "coverage_penalty")
+            for value in (-1.0, float("nan"), float("inf"), "1", None)
+        ),
     ],
 )
 def test_bad_input_gets_one_clear_error(decoder, sources, options, message):

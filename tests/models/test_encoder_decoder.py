@@ -159,3 +159,14 @@ def test_no_word_is_refused():
         Decoder(make()).greedy([[]])
     with pytest.raises(ValueError, match="ids from 1 to 8. Received: 9"):
         Decoder(make()).greedy([[9]])
+
+
+def test_unknown_and_missing_source_words_are_refused():
+    model, target = make(), np.array([[2, 4]])
+    for source, message in (
+        (np.array([[50, 4]]), "source to hold ids from 0 to 8. Received: 50"),
+        (np.array([[4.5]]), "source to hold word ids, integers"),
+        (np.zeros((1, 0), "int32"), "source to have at least one word"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.force({"source": source, "target": target})

@@ -465,3 +465,33 @@ def test_unknown_and_missing_words_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             make().force({**inputs, "target": target})
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_unknown_and_missing_source_words_are_refused(attention):
+    model = make(attention)
+    inputs, _ = batch()
+    one = np.ones((BATCH, 2), "int32")
+    for source, message in (
+        (50 * one, "source to hold ids from 0 to 11. Received: 50"),
+        (-one, "source to hold ids from 0 to 11. Received: -1"),
+        (4.5 * one, "source to hold word ids, integers"),
+        (one[:, :0], "source to have at least one word"),
+        (one * [[1], [0], [1]], "source 1 is padding alone"),
+        (one[:2], "equal batch sizes. Received: source: 2, target: 3"),
+        (one.tolist(), "source to be a tensor or an array"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.force({**inputs, "source": source})
+
+
+def test_what_is_known_of_a_tensor_is_checked_in_the_call():
+    """Ids are not: Keras turns them into tensors before."""
+    model = make()
+    inputs, _ = batch()
+    for source, message in (
+        (np.full((BATCH, 2), 4.5, "float32"), "source to hold word ids"),
+        (np.zeros((BATCH, 0), "int32"), "source to have at least one word"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model({**inputs, "source": source})

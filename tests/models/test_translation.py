@@ -98,6 +98,8 @@ def test_search_and_alignment_of_what_a_person_typed(task, tiny):
     decoder = Decoder(translation.build(tiny, task, True, 10))
     sentence, found = translation.search(decoder, task, "21 5", 3)
     assert sentence == "twenty one , five" and len(found) == 3
+    typed = translation.search(decoder, task, "Twenty-one, five", 3)
+    assert typed[0] == sentence
     weights, read, written = translation.alignment(task, sentence, found[0])
     assert read == ["twenty", "one", ",", "five"]
     assert written[-1] == "(end)"
@@ -137,6 +139,11 @@ def test_other_languages(tiny):
         ("007", "seven"),
         ("21,345", "twenty one , three hundred and forty five"),
         ("21 ; 5", "twenty one , five"),
+        ("ten", "ten"),
+        ("Twenty-one, 5", "twenty one , five"),
+        ("21 five", "twenty one , five"),
+        ("two hundred two", "two hundred and two"),
+        ("0" * 5000 + "7", "seven"),
     ],
 )
 def test_read_numbers(line, words):
@@ -156,6 +163,9 @@ def test_read_numbers(line, words):
         ("²", "is no whole number"),
         ("1 2 3", "at most 2 numbers; these are 3"),
         ("9" * 5000, "is no whole number"),
+        ("ten" * 5000, "is no whole number"),
+        ("zehn", "'zehn' is no .*, or words of English, .* twenty-one"),
+        ("ten eleven", "'ten eleven' is no whole number"),
     ],
 )
 def test_read_numbers_says_what_is_wrong(line, message):
