@@ -76,7 +76,7 @@ def test_tensors_and_streams_pass():
         [v.value for v in model.trainable_variables], [], tensors
     )
     model.fit(Pairs(), verbose=0)
-    model.evaluate(((BAD, Y) for _ in range(1)), verbose=0)
+    model.evaluate(((BAD, Y) for _ in range(9)), steps=1, verbose=0)
     batches = Batches([(X, Y)], 2)
     model.fit(batches.epoch(0), verbose=0)
     symbol = {"read": keras.Input((3,))}
