@@ -280,7 +280,7 @@ def writing_svg(points, title, known=0, width=700) -> str:
     rules = (
         f".{name} path{{animation:none {seconds + _PAUSE_S:.2f}s linear "
         "infinite}"
-        f".{name}:hover path{{animation-play-state:paused}}"
+        f"svg:hover .{name} path{{animation-play-state:paused}}"
         "@media (prefers-reduced-motion:reduce)"
         f"{{.{name} path{{animation:none !important}}}}"
     )
