@@ -523,4 +523,5 @@ def _draw_ends(ax, ends, points):
     )
     ax.set_ylabel("P(pen lifted)")
     ax.set_ylim(-0.05, 1.15)
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    # Above, not beside: the panels share their width with the map.
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
