@@ -8,6 +8,10 @@ from harness import spread
 
 from attnlib import timing
 from attnlib.models.action_recognition import AttentionRecogniser
+from attnlib.models.question_answering import (
+    BagOfWordsImage,
+    StackedAttentionNetwork,
+)
 from attnlib.models.semantic_attention import SemanticCaptioner
 
 
@@ -69,6 +73,41 @@ def actions(batch=16, steps=30, places=49, width=1024, units=512, layers=3):
     return update("attention", penalty_weight=1.0), update("average")
 
 
+def questions(
+    batch=32,
+    words=9,
+    size=40,
+    answers=20,
+    grid=4,
+    width=64,
+    units=64,
+    attention_units=128,
+):
+    """Return `(with_it, without)`: functions that make one update each.
+
+    SAN-2 of notebook 11 at the sizes of its quick profile, which reads the
+    question by an LSTM and looks twice, and iBOWIMG, which adds up the words
+    and the mean of the places; both on frozen features.
+    """
+    generator = np.random.default_rng(0)
+    inputs = {
+        "image": generator.random((batch, grid, grid, width), "float32"),
+        "question": generator.integers(1, size, (batch, words)).astype("int32"),
+    }
+    labels = generator.integers(0, answers, batch).astype("int32")
+
+    def update(network, **options):
+        model = network(size, answers, units, **options)
+        model.build({key: value.shape for key, value in inputs.items()})
+        model.compile(keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
+        return lambda: float(
+            model.train_on_batch(inputs, labels, return_dict=True)["loss"]
+        )
+
+    with_it = update(StackedAttentionNetwork, attention_units=attention_units)
+    return with_it, update(BagOfWordsImage)
+
+
 PRICES = {
     "semantic": (
         "update of a caption decoder with attention to attributes",
@@ -77,6 +116,11 @@ PRICES = {
     "actions": (
         "update of a recogniser of actions with attention to places",
         actions,
+    ),
+    "questions": (
+        "update of a network that looks twice for an answer (SAN-2) beside one "
+        "without attention (iBOWIMG)",
+        questions,
     ),
 }
 

@@ -44,9 +44,11 @@ from attnlib.figures.handwriting import (
     density_map,
     pen_strokes,
     strokes_svg,
+    watched_writing,
     window_map,
     writing_animation,
     writing_step,
+    writing_svg,
 )
 from attnlib.figures.images import image_grid
 from attnlib.figures.letters import letter_rows, place_map
@@ -177,6 +179,7 @@ __all__ = [
     "transformer_view",
     "use_style",
     "verdict_bars",
+    "watched_writing",
     "window_map",
     "window_view",
     "windows_on_images",
@@ -186,4 +189,5 @@ __all__ = [
     "words_over_regions",
     "writing_animation",
     "writing_step",
+    "writing_svg",
 ]

@@ -4,15 +4,24 @@ Convention: a line is an array (T, 3): x to the right, y down, and 1 where the
 pen is lifted after the point, else 0.
 """
 
+import hashlib
 import html
 
 import numpy as np
 
 from attnlib.figures import style
 from attnlib.figures.animation import animation
-from attnlib.figures.display import set_alt
+from attnlib.figures.display import picture, set_alt
 
 _MARGIN = 4.0
+# Of a pen that is watched, which shall be neither a wait nor a flash.
+_POINTS_PER_SECOND = 40
+_SHORTEST_S, _LONGEST_S = 2.0, 12.0
+_PAUSE_S = 2.0
+_PEN = (
+    f'fill="none" stroke="{style.COLORS["blue"]}" stroke-width="1.6" '
+    'stroke-linecap="round" stroke-linejoin="round"'
+)
 
 
 def _line(name, points):
@@ -183,25 +192,160 @@ def strokes_svg(points, title, width=700) -> str:
         SVG as a string.
     """
     points = _line("points", points)
+    paths = " ".join(_path(stroke) for stroke in _strokes(_shifted(points)))
+    return _svg(points, title, width, f'<path d="{paths}" {_PEN}/>')
+
+
+def _shifted(points):
+    """Move a line to where its SVG begins."""
     low = points[:, :2].min(axis=0) - _MARGIN
+    return np.concatenate([points[:, :2] - low, points[:, 2:]], axis=1)
+
+
+def _path(stroke):
+    """Return a stroke (n, 2) as the data of an SVG path."""
+    corners = " L".join(f"{x:.2f} {y:.2f}" for x, y in stroke)
+    # A path of one point is drawn as a dot when it is closed.
+    return f"M{corners}" + ("Z" if len(stroke) == 1 else "")
+
+
+def _svg(points, title, width, content):
     spans = np.ptp(points[:, :2], axis=0) + 2 * _MARGIN
-    paths = [
-        "M"
-        + " L".join(f"{x:.2f} {y:.2f}" for x, y in stroke - low)
-        # A path of one point is drawn as a dot when it is closed.
-        + ("Z" if len(stroke) == 1 else "")
-        for stroke in _strokes(points)
-    ]
     label = html.escape(title, quote=True)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" '
         f'aria-label="{label}" width="{int(width)}" '
         f'viewBox="0 0 {spans[0]:.2f} {spans[1]:.2f}" '
         f'style="max-width:100%;background:#fff"><title>{label}</title>'
-        f'<path d="{" ".join(paths)}" fill="none" '
-        f'stroke="{style.COLORS["blue"]}" stroke-width="1.6" '
-        f'stroke-linecap="round" stroke-linejoin="round"/></svg>'
+        f"{content}</svg>"
     )
+
+
+def writing_svg(points, title, known=0, width=700) -> str:
+    """Return a line as SVG in which it is written, again and again.
+
+    The strokes appear one after the other, as the pen drew them, stay for two
+    seconds, and begin anew. It is CSS inside the SVG: it moves where scripts
+    do not run, as in a widget. The pointer over it holds it; where the reader
+    asked the system for less motion, or nothing is animated, all of it is
+    there at once.
+
+    Args:
+        points: (T, 3).
+        title: what it shows, for those who cannot see it.
+        known: number of first points that were given: grey, and there from
+            the start.
+        width: pixels.
+
+    Returns:
+        SVG as a string; display it with `IPython.display.HTML`.
+
+    Raises:
+        ValueError: another shape, or more known points than there are.
+    """
+    points = _line("points", points)
+    if not 0 <= known <= len(points):
+        raise ValueError(
+            f"expected `known` from 0 to {len(points)}. Received: {known}"
+        )
+    shifted = _shifted(points)
+    given = " ".join(map(_path, _strokes(shifted[:known]))) if known else ""
+    grey = f'<path d="{given}" stroke="{style.COLORS["grey"]}"/>' * bool(given)
+    strokes = _strokes(shifted[known:]) if known < len(points) else []
+    ends = np.cumsum([len(stroke) for stroke in strokes])
+    count = len(points) - known
+    seconds = np.clip(count / _POINTS_PER_SECOND, _SHORTEST_S, _LONGEST_S)
+    share = 100 * seconds / (seconds + _PAUSE_S) / max(count, 1)
+    # Styles hold for the whole page: each drawing has names of its own.
+    digest = hashlib.sha256(points.tobytes() + str(known).encode())
+    name = f"pen-{digest.hexdigest()[:12]}"
+    frames, paths = [], []
+    for number, (stroke, end) in enumerate(zip(strokes, ends, strict=True)):
+        start = share * (end - len(stroke))
+        # The whole stroke is one dash, which is moved into sight. A gap a
+        # tenth longer hides the round end of a dash that has not begun. A dot
+        # is too short for dashes and appears at once.
+        hidden, shown, dashed = "opacity:0", "opacity:1", ""
+        if len(stroke) > 1:
+            hidden, shown = "stroke-dashoffset:110", "stroke-dashoffset:0"
+            dashed = 'pathLength="100" stroke-dasharray="100 120" '
+        frames.append(
+            f"@keyframes {name}-{number}{{0%,{start:.3f}%{{{hidden}}}"
+            f"{share * end:.3f}%,100%{{{shown}}}}}"
+        )
+        paths.append(
+            f'<path d="{_path(stroke)}" {dashed}'
+            f'style="animation-name:{name}-{number}"/>'
+        )
+    rules = (
+        f".{name} path{{animation:none {seconds + _PAUSE_S:.2f}s linear "
+        "infinite}"
+        f"svg:hover .{name} path{{animation-play-state:paused}}"
+        "@media (prefers-reduced-motion:reduce)"
+        f"{{.{name} path{{animation:none !important}}}}"
+    )
+    return _svg(
+        points,
+        title,
+        width,
+        f"<style>{rules}{''.join(frames)}</style><g {_PEN}>{grey}"
+        f'<g class="{name}">{"".join(paths)}</g></g>',
+    )
+
+
+class Writing:
+    """A line that is written on the page, and below it the window's map.
+
+    Made by `watched_writing`; displays itself as HTML.
+
+    Attributes:
+        svg: of `writing_svg`.
+        map: a `Picture` of the window over the text.
+        alt: what both show, in words.
+    """
+
+    def __init__(self, svg, map, alt):
+        self.svg = svg
+        self.map = map
+        self.alt = alt
+
+    def _repr_html_(self):
+        return (
+            "<div style='max-width:700px'>"
+            f"{self.svg}{self.map._repr_html_()}</div>"
+        )
+
+    def __repr__(self):
+        return f"[animation] {self.alt}"
+
+
+def watched_writing(points, phi, text, title, known=0):
+    """Show a line being written, and where the window was on its text.
+
+    What an `explorer` may draw. Its static twins are `pen_strokes` and
+    `window_map`.
+
+    Args:
+        points: (T, 3).
+        phi: (T', S), the window's weights at the points that were written.
+        text: S characters.
+        title: what to see.
+        known: number of first points that were given and not written.
+
+    Returns:
+        A `Writing`.
+
+    Raises:
+        ValueError: as of `writing_svg` and `window_map`.
+    """
+    points = _line("points", points)
+    written = points[known:]
+    told = (
+        f"{title}. Handwriting that appears stroke by stroke: {text!r}, "
+        f"{int(written[:, 2].sum())} strokes, {len(written)} points."
+    )
+    shown = window_map(phi, text, "Where the window was on the text")
+    return Writing(writing_svg(points, told, known), picture(shown), told)
 
 
 @style.styled
@@ -273,7 +417,7 @@ def window_map(phi, text, title, points=None, letters=None):
 
 
 @style.styled
-def density_map(log_density, extent, points, title, ends=None):
+def density_map(log_density, extent, points, title, ends=None, weights=None):
     """Draw where the pen was expected, and where it went.
 
     Args:
@@ -284,6 +428,8 @@ def density_map(log_density, extent, points, title, ends=None):
         title: what to see.
         ends: (T - 1,) probabilities that the pen is lifted at a point, drawn
             below; or None.
+        weights: (T - 1, K) weights of the mixture's components at each point,
+            a map below, with the points along the same axis; or None.
 
     Returns:
         The matplotlib `Figure`, with alternative text.
@@ -299,12 +445,18 @@ def density_map(log_density, extent, points, title, ends=None):
     left, right, bottom, upper = extent
     height = 6.0 * abs(bottom - upper) / abs(right - left)
     height = float(np.clip(height, 0.8, 3.2))
-    fig = style.new_figure(7.0, 1.0 + height + (1.3 if ends is not None else 0))
-    if ends is None:
-        ax = fig.add_subplot()
-    else:
-        ax, below = fig.subplots(2, 1, height_ratios=[height, 1.0])
-        _draw_ends(below, ends, points)
+    panels = [(_draw_weights, weights, 1.4), (_draw_ends, ends, 1.0)]
+    panels = [panel for panel in panels if panel[1] is not None]
+    heights = [height, *(size for _, _, size in panels)]
+    fig = style.new_figure(7.0, 1.0 + height + 1.3 * sum(heights[1:]))
+    axes = fig.subplots(len(heights), 1, height_ratios=heights, squeeze=False)
+    ax, *below = axes.ravel()
+    for other, (draw, values_at_points, _) in zip(below, panels, strict=True):
+        draw(other, values_at_points, points)
+    for other in below[1:]:
+        other.sharex(below[0])
+    if below:
+        below[-1].set_xlabel("point")
     mesh = ax.imshow(
         values, cmap="magma", vmin=top - 8, vmax=top, extent=extent
     )
@@ -314,12 +466,42 @@ def density_map(log_density, extent, points, title, ends=None):
     ax.set_yticks([])
     fig.colorbar(mesh, ax=ax, label="log density", shrink=0.9)
     style.set_figure_title(fig, title)
-    return set_alt(
-        fig,
+    told = (
         f"{title}. Map of the density of the next point over a line of "
         f"{len(points)} points, marked as dots; brightest at a log density of "
-        f"{top:.1f}.",
+        f"{top:.1f}."
     )
+    if weights is not None:
+        largest = np.asarray(weights, float).max(axis=1)
+        told += (
+            f" Below, the weights of {np.shape(weights)[1]} components at each "
+            f"point; the largest is {largest.mean():.2f} on average."
+        )
+    return set_alt(fig, told)
+
+
+def _draw_weights(ax, weights, points):
+    weights = style.as_array("weights", weights, 2)
+    if len(weights) != len(points) - 1 or weights.min() < 0:
+        raise ValueError(
+            "expected `weights` of at least 0 with a row for each point but "
+            f"the first ({len(points) - 1}). Received: shape {weights.shape}, "
+            f"minimum {weights.min():.3g}"
+        )
+    count = weights.shape[1]
+    mesh = ax.imshow(
+        weights.T,
+        cmap="viridis",
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0.5, len(weights) + 0.5, count + 0.5, 0.5),
+    )
+    ax.grid(False)
+    ax.set_ylabel("component")
+    ax.set_yticks(range(1, count + 1, max(1, count // 5)))
+    ax.figure.colorbar(mesh, ax=ax, label="weight π")
 
 
 def _draw_ends(ax, ends, points):
@@ -339,7 +521,7 @@ def _draw_ends(ax, ends, points):
         color=style.COLORS["orange"],
         label="lifted",
     )
-    ax.set_xlabel("point")
     ax.set_ylabel("P(pen lifted)")
     ax.set_ylim(-0.05, 1.15)
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    # Above, not beside: the panels share their width with the map.
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)

@@ -160,9 +160,9 @@ def explorer(draw, cache=True, **controls):
 
     Args:
         draw: a function of the controls' values that returns a matplotlib
-            `Figure` with alternative text, or a table that displays itself as
-            HTML, such as a `ClaimsTable`. A `ValueError` that it raises is
-            shown to the reader; the last good picture stays.
+            `Figure` with alternative text, or what displays itself as HTML,
+            such as a `ClaimsTable` or a `Writing`. A `ValueError` that it
+            raises is shown to the reader; the last good picture stays.
         cache: keep rendered pictures; False where drawing is random.
         **controls: one per argument of `draw`: a core ipywidgets widget, or
             (low, high[, step]) for a slider, a list for a slider over

@@ -23,6 +23,9 @@ from attnlib.training import Batches, train_or_load, warmed_adam
 RARE = "\N{WHITE SQUARE}"
 _OFTEN = 50
 _EVALUATED = 256
+# Points that one batch holds at most where nothing is learned: lines of
+# IAM-OnDB are ten times as long as made-up ones.
+_AT_ONCE = 2**16
 _FEW = 100
 _SPLITS = ("train", "validation", "test")
 _RECIPE = (
@@ -99,26 +102,28 @@ def load_task(settings) -> Task:
 
     Returns:
         A `Task`. Mean, standard deviation and alphabet are of the training
-        lines alone.
+        lines alone, and so are limits of their length: all lines of the other
+        splits count.
     """
     made = settings.dataset == "hershey"
     counts = dict.fromkeys(_SPLITS, settings.held_out)
     counts["train"] = settings.examples
-    shared = {"most": settings.characters}
-    if not made:
-        shared = {"longest": settings.points}
+    if made:
+        options = {
+            split: {"most": settings.characters, "count": counts[split]}
+            for split in _SPLITS
+        }
+        plan = f"{datasets.digest(settings.dataset, **options['test'])}"
+    else:
+        options = dict.fromkeys(_SPLITS, {})
+        options["train"] = {"longest": settings.points}
+        longest = datasets.digest(settings.dataset, **options["train"])
+        plan = f"{longest} {datasets.digest(settings.dataset)}"
     data = {
-        split: datasets.load(
-            settings.dataset,
-            split,
-            **shared,
-            **({"count": counts[split]} if made else {}),
-        )
+        split: datasets.load(settings.dataset, split, **options[split])
         for split in _SPLITS
     }
-    if made:
-        shared["count"] = settings.held_out
-    plan = f"{datasets.digest(settings.dataset, **shared)} {counts}"
+    plan = f"{plan} {counts}"
     alphabet = hershey.ALPHABET if made else _alphabet(data["train"]["text"])
     mean, scale = _measures(data["train"]["strokes"])
     splits = {
@@ -129,6 +134,9 @@ def load_task(settings) -> Task:
         }
         for split, part in data.items()
     }
+    limit = ""
+    if not made and settings.points:
+        limit = f" of up to {settings.points} points"
     return Task(
         **splits,
         alphabet=alphabet,
@@ -138,8 +146,8 @@ def load_task(settings) -> Task:
         digest=digest_of(plan),
         description=(
             f"{settings.dataset}, {len(splits['train']['text'])} training "
-            f"lines, {len(splits['test']['text'])} test lines, offsets of "
-            "mean 0 and standard deviation 1"
+            f"lines{limit}, {len(splits['test']['text'])} test lines, offsets "
+            "of mean 0 and standard deviation 1"
         ),
     )
 
@@ -371,7 +379,7 @@ def evaluate(model, task, split="test", buckets=None) -> dict:
         logs = model.evaluate(
             x,
             y,
-            batch_size=min(len(rows), _EVALUATED),
+            batch_size=min(len(rows), _EVALUATED, _AT_ONCE // y.shape[1] or 1),
             verbose=0,
             return_dict=True,
         )
@@ -386,7 +394,38 @@ def evaluate(model, task, split="test", buckets=None) -> dict:
     }
 
 
-def look(model, task, split="test", count=None) -> list:
+def one_gaussian(task, split="test") -> dict:
+    """Return what a density that looks at nothing is worth.
+
+    All next points get one density, the Gaussian of the training lines' offsets
+    times their share of lifted pens. Nothing is trained.
+
+    Args:
+        task: A `Task`.
+        split: `"train"`, `"validation"` or `"test"`.
+
+    Returns:
+        Dict of `nll`, `nll_point` and `sse` as of `evaluate`.
+    """
+    known, lines = (
+        [line[1:].astype(np.float64) for line in part["strokes"]]
+        for part in (task.train, getattr(task, split))
+    )
+    known, points = np.concatenate(known), np.concatenate(lines)
+    mean, lifted = known[:, :2].mean(axis=0), known[:, 2].mean()
+    spread = np.cov(known[:, :2], rowvar=False, bias=True)
+    away = points[:, :2] - mean
+    squares = np.einsum("ni,ij,nj->n", away, np.linalg.inv(spread), away)
+    nats = 0.5 * squares + 0.5 * np.linalg.slogdet(2 * np.pi * spread)[1]
+    nats -= np.log(np.where(points[:, 2] == 1, lifted, 1 - lifted))
+    return {
+        "nll": float(nats.sum() / len(lines)),
+        "nll_point": float(nats.mean()),
+        "sse": float((away**2).sum(axis=1).mean()),
+    }
+
+
+def look(model, task, split="test", count=None, rows=None) -> list:
     """Let a synthesis network read given lines, and watch its window.
 
     Args:
@@ -394,6 +433,7 @@ def look(model, task, split="test", count=None) -> list:
         task: A `Task`.
         split: `"train"`, `"validation"` or `"test"`.
         count: Read so many lines at most, the first ones; None reads all.
+        rows: Numbers of the lines to read, instead; or None.
 
     Returns:
         One dict for each line, of arrays of the points but the first: `phi`
@@ -401,26 +441,38 @@ def look(model, task, split="test", count=None) -> list:
         `kappa` (T - 1, K'); `outputs` (T - 1, 6 K + 1).
 
     Raises:
-        ValueError: The network reads no text, or as of `groups`.
+        ValueError: The network reads no text, there is no line of a number in
+            `rows`, or as of `groups`.
     """
     _check_reads(model)
     data = getattr(task, split)
     total = len(data["text"])
-    count = total if count is None else min(count, total)
-    few = {split: {k: data[k][:count] for k in ("strokes", "text")}}
-    found = [None] * count
-    for x, _, rows in groups(dataclasses.replace(task, **few), split, 1):
+    if rows is None:
+        rows = range(total if count is None else min(count, total))
+    wrong = [row for row in rows if not 0 <= row < total]
+    if wrong:
+        raise ValueError(
+            f"expected numbers of lines from 0 to {total - 1}. Received: "
+            f"{wrong}"
+        )
+    few = {k: [data[k][row] for row in rows] for k in ("strokes", "text")}
+    part = dataclasses.replace(task, **{split: few})
+    found = [None] * len(few["text"])
+    if not found:
+        return found
+    points = len(found) * max(map(len, few["strokes"]))
+    for x, _, places in groups(part, split, math.ceil(points / _AT_ONCE)):
         out = {
             key: ops.convert_to_numpy(value)
             for key, value in model.force(x).items()
         }
-        for place, row in enumerate(rows):
-            steps = len(data["strokes"][row]) - 1
-            size = len(data["text"][row])
-            found[row] = {
-                "phi": out["phi"][place, :steps, :size],
-                "kappa": out["kappa"][place, :steps],
-                "outputs": out["outputs"][place, :steps],
+        for at, place in enumerate(places):
+            steps = len(few["strokes"][place]) - 1
+            size = len(few["text"][place])
+            found[place] = {
+                "phi": out["phi"][at, :steps, :size],
+                "kappa": out["kappa"][at, :steps],
+                "outputs": out["outputs"][at, :steps],
             }
     return found
 
@@ -510,7 +562,7 @@ def density(outputs, task, line, size=0.5, margin=8.0) -> dict:
         Dict of `log_density` (H, W): log of the largest density that any point
         gave to the cell, per squared unit; `extent`, the edges of the map:
         left, right, bottom, top; `ends` (T - 1,), the probabilities that the
-        pen is lifted.
+        pen is lifted; `weights` (T - 1, K), those of the components.
     """
     found = {
         key: ops.convert_to_numpy(value)
@@ -536,6 +588,7 @@ def density(outputs, task, line, size=0.5, margin=8.0) -> dict:
         "log_density": best,
         "extent": (xs[0], xs[-1] + size, ys[-1] + size, ys[0]),
         "ends": 1 / (1 + np.exp(-found["end"].astype(np.float64))),
+        "weights": np.exp(weights),
     }
 
 

@@ -84,6 +84,16 @@ PRICES = {
         "units": 6,
         "attributes": 2,
     },
+    "questions": {
+        "batch": 2,
+        "words": 3,
+        "size": 9,
+        "answers": 4,
+        "grid": 2,
+        "width": 3,
+        "units": 4,
+        "attention_units": 5,
+    },
     "actions": {
         "batch": 2,
         "steps": 3,

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from attnlib import datasets, profiles
 from attnlib.datasets import strokes
@@ -167,6 +168,47 @@ def test_look_returns_lines_in_their_order(looks, trained, task):
     np.testing.assert_allclose(few[2]["phi"], looks[2]["phi"], atol=1e-5)
 
 
+def test_any_lines_are_looked_at_in_chunks(trained, task, looks, monkeypatch):
+    model, rows = trained["synthesis"].model, [6, 1, 4]
+    longest = max(len(task.test["strokes"][row]) for row in rows)
+    monkeypatch.setattr(penmanship, "_AT_ONCE", longest)
+    read = []
+    force = model.force
+
+    def watched(x):
+        read.append(len(x["text"]))
+        return force(x)
+
+    monkeypatch.setattr(model, "force", watched)
+    few = penmanship.look(model, task, rows=rows)
+    assert read == [1, 1, 1]
+    for row, seen in zip(rows, few, strict=True):
+        for key, value in seen.items():
+            np.testing.assert_allclose(value, looks[row][key], atol=1e-4)
+    assert penmanship.look(model, task, rows=[]) == []
+    with pytest.raises(ValueError, match=r"from 0 to 7. Received: \[8, -1\]"):
+        penmanship.look(model, task, rows=[0, 8, -1])
+
+
+def test_one_gaussian_is_what_its_formula_says(task):
+    found = penmanship.one_gaussian(task)
+    known, points = (
+        np.concatenate([line[1:] for line in part["strokes"]])
+        for part in (task.train, task.test)
+    )
+    normal = multivariate_normal(
+        known[:, :2].mean(axis=0), np.cov(known[:, :2].T, bias=True)
+    )
+    lifted = known[:, 2].mean()
+    nats = -normal.logpdf(points[:, :2])
+    nats -= np.log(np.where(points[:, 2] == 1, lifted, 1 - lifted))
+    assert found["nll_point"] == pytest.approx(nats.mean(), rel=1e-5)
+    assert found["nll"] == pytest.approx(nats.sum() / 8, rel=1e-5)
+    # Of the training lines' own points it is the variance, 2 in all.
+    own = penmanship.one_gaussian(task, "train")
+    assert own["sse"] == pytest.approx(2, rel=1e-4)
+
+
 def test_on_the_letter(task):
     seen = []
     for letters, text in zip(
@@ -220,6 +262,7 @@ def test_density_is_one_and_lies_where_it_should(task):
     wanted = task.mean[0] + task.scale[0] * (weights @ [1, -1])
     assert mean == pytest.approx(wanted, abs=0.05)
     assert found["ends"] == pytest.approx([0.5])
+    np.testing.assert_allclose(found["weights"], [weights], rtol=1e-5)
 
 
 def test_typed_texts(task):
@@ -337,6 +380,9 @@ def test_real_lines_have_an_alphabet_of_their_own(monkeypatch, tiny):
     settings = dataclasses.replace(tiny, dataset="iam_ondb", points=9)
     task = penmanship.load_task(settings)
     assert asked[0] == ("iam_ondb", "train", {"longest": 9})
+    # Lines that are not learned all count, however long.
+    assert asked[1:] == [("iam_ondb", s, {}) for s in ("validation", "test")]
+    assert "60 training lines of up to 9 points" in task.description
     assert task.alphabet == " Ab" + penmanship.RARE
     assert task.train["text"][:2] == ["A b" + penmanship.RARE, "A b"]
     assert not task.knows_letters
