@@ -73,6 +73,7 @@ RECORDED = {
     "quick 08": "handwriting/hershey/text-helps-log-loss/ordering",
     "paper 08": "handwriting/iam-ondb/synthesis/log-loss",
     "paper 08 noise": "handwriting/iam-ondb/synthesis-noise/log-loss",
+    "paper 08 small": "handwriting/iam-ondb-small/synthesis/nats-per-line",
     "quick 09": "stn/digits-r/st-fcn-beats-fcn/ordering",
     "paper 09 addition-plain": "stn/mnist-addition/fcn/test-error",
     **{
