@@ -25,7 +25,7 @@ import filelock
 import keras
 import numpy as np
 
-from attnlib import _backend, paths
+from attnlib import _backend, _spent, paths
 
 _FORMAT = 1
 
@@ -316,6 +316,7 @@ def train_or_load(
                 model, folder / "state.npz", identity, device, distribution
             )
             loaded = run.restore() and run.epoch >= epochs
+        _spent.note(folder, run.seconds)
         if not loaded:
             run.train(batches, epochs, validation)
     return Training(

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import pytest
 
-from attnlib import paths, training
+from attnlib import _spent, paths, training
 from attnlib.models.ram import RecurrentAttention
 from attnlib.training import Batches, TrainingDiverged, train_or_load
 
@@ -203,6 +203,17 @@ def test_a_trained_model_is_loaded(capsys):
     assert second.seconds == first.seconds
     assert second.folder == first.folder
     assert_same_model(first.model, second.model)
+
+
+def test_time_before_this_process_is_noted_for_the_records():
+    _spent.forget()
+    trained = run()
+    assert _spent.seconds() == 0
+    run()
+    assert _spent.seconds() == 0
+    _spent.forget()  # Another job, or another process.
+    run()
+    assert _spent.seconds() == pytest.approx(trained.seconds)
 
 
 def test_a_loaded_model_goes_on_as_the_trained_one_would():

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attnlib import paths, profiles
+from attnlib import _spent, paths, profiles
 from attnlib.claims import registry
 
 RESULT_SCHEMA = 1
@@ -70,7 +70,8 @@ def record(id, value, *, seconds=None, note="", data=None) -> None:
         id: Id of a claim.
         value: True or false for an ordering, else a finite number in the
             claim's unit (percent from 0 to 100).
-        seconds: What the result took; None for the time since `begin`.
+        seconds: What the result took; None for the time since `begin`, and
+            what trainings took that were found in the cache since.
         note: A sentence for the scoreboard, for example the numbers behind
             an ordering.
         data: As in `begin`, where this result ran on other data.
@@ -95,7 +96,8 @@ def record(id, value, *, seconds=None, note="", data=None) -> None:
     job = _job_for(claim)
     entry["data"] = entry["data"] or job.data
     if entry["seconds"] is None:
-        entry["seconds"] = round(time.monotonic() - job.clock, 3)
+        taken = time.monotonic() - job.clock + _spent.seconds()
+        entry["seconds"] = round(taken, 3)
     records = job.records | {id: entry | _provenance(job)}
     _write(job, records)
     job.records = records
@@ -187,6 +189,7 @@ def _start(notebook, profile, seed, setting, data, explicit):
         setting=setting,
         seed=int(seed),
     )
+    _spent.forget()
     _current = _Current(
         job, _described(data), _now(), time.monotonic(), revision(), explicit
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attnlib import claims, paths
+from attnlib import _spent, claims, paths
 from attnlib.claims import records
 
 ERROR = "ram/mnist-28x28/6-glimpses/test-error"
@@ -112,6 +112,17 @@ def test_seconds_count_from_begin():
     claims.record(ERROR, 1)
     (entry,) = records.read_results("paper")
     assert 0 <= entry["seconds"] < 60
+
+
+def test_seconds_count_what_cached_trainings_took():
+    _spent.note("model", 5.0)
+    _begin()
+    # Of a training that this process continues only the part before it.
+    for folder, taken in (("soft", 1000), ("soft", 1200), ("new", 0)):
+        _spent.note(folder, taken)
+    claims.record(ERROR, 1)
+    (entry,) = records.read_results("paper")
+    assert 1000 <= entry["seconds"] < 1060
 
 
 def test_the_workflow_names_the_file(reports, monkeypatch, tmp_path):
