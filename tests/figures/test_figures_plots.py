@@ -249,6 +249,8 @@ def test_every_drawing_function_is_tried():
         "picture", "presets", "question_drawer", "question_explorer",
         "set_alt", "show", "strokes_svg", "styled", "to_png", "use_style",
         "word_explorer", "writing_animation",
+        # Those of pens, too.
+        "watched_writing", "writing_svg",
         # Those of claims have a file of tests of their own.
         "against_papers", "reasons_table", "result_times", "verdict_bars",
     }  # fmt: skip

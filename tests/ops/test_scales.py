@@ -48,7 +48,8 @@ def test_equal_scores_are_the_mean_and_one_high_score_is_a_choice():
     scores[..., 1] = 200
     merged, weights = to_numpy(merge_scales(maps, scores))
     np.testing.assert_allclose(merged, maps[:, 1], rtol=1e-6)
-    assert (weights[:, 1] == 1).all()
+    # Some processors divide by a reciprocal, which rounds once more.
+    np.testing.assert_allclose(weights[:, 1], 1, rtol=2e-7)
 
 
 def test_pixels_are_independent():
