@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from attnlib.losses import doubly_stochastic_penalty
+from attnlib.models.checked import ChecksArrays
 from attnlib.models.recurrent import LSTMKernels
 from attnlib.ops import checks
 from attnlib.ops.scores import masked_softmax
@@ -13,7 +14,7 @@ VERSION = 1  # Raised when trained results change.
 POOLINGS = ("attention", "average", "max")
 
 
-class FrameClassifier(keras.Model):
+class FrameClassifier(ChecksArrays, keras.Model):
     """What networks share that answer after every frame of a video.
 
     A subclass has `force(features, training)`, which returns a dict with
@@ -84,24 +85,9 @@ class FrameClassifier(keras.Model):
             )
         return features
 
-    # Inside of a compiled step labels have no values yet: they are checked
-    # where arrays come in. Batches of a data set pass unseen.
-
-    def fit(self, x=None, y=None, *args, **kwargs):
-        self._check_labels(y)
-        return super().fit(x, y, *args, **kwargs)
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        self._check_labels(y)
-        return super().evaluate(x, y, *args, **kwargs)
-
-    def train_on_batch(self, x, y=None, *args, **kwargs):
-        self._check_labels(y)
-        return super().train_on_batch(x, y, *args, **kwargs)
-
-    def _check_labels(self, labels):
-        if labels is not None:
-            checks.class_labels(ops.convert_to_numpy(labels), self.classes)
+    def check_arrays(self, x, y=None):
+        if y is not None:
+            checks.class_labels(ops.convert_to_numpy(y), self.classes)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True

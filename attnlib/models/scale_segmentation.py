@@ -6,6 +6,7 @@ from keras import ops
 
 from attnlib.datasets.masks import IGNORE
 from attnlib.layers import ScaleAttention
+from attnlib.models.checked import ChecksArrays, is_array
 from attnlib.ops import checks
 
 VERSION = 1  # Raised when trained results change.
@@ -13,7 +14,7 @@ VERSION = 1  # Raised when trained results change.
 MERGES = ("attention", "average", "max")
 
 
-class PixelModel(keras.Model):
+class PixelModel(ChecksArrays, keras.Model):
     """A model that learns from masks: arrays are checked before it trains.
 
     What comes in batches, from a generator or a data set, has its sizes checked
@@ -32,19 +33,9 @@ class PixelModel(keras.Model):
         """
         raise NotImplementedError
 
-    def fit(self, x=None, y=None, *args, **kwargs):
-        self._check_arrays(x, y)
-        return super().fit(x, y, *args, **kwargs)
-
-    def train_on_batch(self, x, y=None, *args, **kwargs):
-        self._check_arrays(x, y)
-        return super().train_on_batch(x, y, *args, **kwargs)
-
-    def _check_arrays(self, x, y):
+    def check_arrays(self, x, y=None):
         x = x["images"] if isinstance(x, dict) else x
-        # Before Keras has them: on JAX a step that fails leaves a model
-        # without weights, and in one no label can be looked at.
-        if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+        if is_array(x) and is_array(y):
             self.check_masks(x, y)
 
 
