@@ -775,7 +775,7 @@ _CAPTIONING = {
     "quick": {},
     # The penalty's target is the paper's, which captions of fewer words than
     # places cannot reach. Sizes and passes are what a core learns in half an
-    # hour a model, since the encoder starts from nothing, too.
+    # hour to an hour a model, since the encoder starts from nothing, too.
     "paper": {
         "dataset": "flickr8k",
         "side": 112,
