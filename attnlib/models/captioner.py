@@ -16,10 +16,9 @@ def one_by_one(words):
     """Return captions (B, K, T) as (B K, T); others as they are."""
     if len(words.shape) != 3:
         return words
-    shape = (-1, ops.shape(words)[2])
-    if isinstance(words, np.ndarray):
-        return words.reshape(shape)
-    return ops.reshape(words, shape)
+    if is_array(words):  # It stays one: its ids are still to be checked.
+        return words.reshape(-1, words.shape[2])
+    return ops.reshape(words, (-1, ops.shape(words)[2]))
 
 
 class Captioner(RecurrentDecoder):

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from attnlib.models import words
+from attnlib.models.checked import is_array
 from attnlib.models.recurrent import (
     GRUKernels,
     Maxout,
@@ -250,7 +251,7 @@ class GRUTranslator(RecurrentDecoder):
         super().check_inputs(inputs)
         sizes = {name: inputs[name].shape[0] for name in ("source", "target")}
         checks.same("batch sizes", **sizes)
-        if isinstance(source, np.ndarray):
+        if is_array(source):
             empty = np.flatnonzero((source == PAD).all(axis=1))
             if empty.size:
                 raise ValueError(

@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from attnlib.models.checked import check_known
 from attnlib.ops import checks
 from attnlib.text import PAD, START, UNKNOWN
 
@@ -120,10 +121,4 @@ def check_batch(name, ids, size):
             f"expected {name} to have at least one word. Received: shape "
             f"{tuple(ids.shape)}"
         )
-    if isinstance(ids, np.ndarray):
-        bad = ids[(ids < 0) | (ids >= size)]
-        if bad.size:
-            raise ValueError(
-                f"expected {name} to hold ids from 0 to {size - 1}. "
-                f"Received: {bad[0]}"
-            )
+    check_known(name, ids, size)
