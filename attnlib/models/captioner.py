@@ -14,11 +14,16 @@ from attnlib.ops import checks
 
 def one_by_one(words):
     """Return captions (B, K, T) as (B K, T); others as they are."""
-    if len(words.shape) != 3:
+    if _rank(words) != 3:
         return words
     if is_array(words):  # It stays one: its ids are still to be checked.
         return words.reshape(-1, words.shape[2])
     return ops.reshape(words, (-1, ops.shape(words)[2]))
+
+
+def _rank(words):
+    # A list has no shape; the check of words then says what is expected.
+    return len(getattr(words, "shape", ()))
 
 
 class Captioner(RecurrentDecoder):
@@ -80,11 +85,20 @@ class Captioner(RecurrentDecoder):
         """Check the given words, and an array that is read.
 
         Raises:
-            ValueError: There is no word, or one that is unknown; or the source
-                is not what the model was built for.
+            ValueError: There is no word or no caption, or a word is unknown;
+                or the source is not what the model was built for, or of
+                another batch.
         """
-        super().check_inputs({**inputs, "target": one_by_one(inputs["target"])})
-        source = inputs["source"]
+        source, target = inputs["source"], inputs["target"]
+        if _rank(target) == 3 and target.shape[1] == 0:
+            raise ValueError(
+                "expected target to have at least one caption of each image. "
+                f"Received: shape {tuple(target.shape)}"
+            )
+        super().check_inputs({**inputs, "target": one_by_one(target)})
+        if hasattr(source, "shape"):  # A list becomes a tensor later.
+            sizes = {"source": source.shape[0], "target": target.shape[0]}
+            checks.same("batch sizes", **sizes)
         if self.built and is_array(source):
             self._check_read(source)
             # No values are needed to look at the dtype.

@@ -462,6 +462,13 @@ def force(**changed):
         (force(target=np.array([[2, WORDS]] * 2)), "ids from 0 to 7"),
         (force(target=np.array([[[2, WORDS]]] * 2)), "ids from 0 to 7"),
         (force(target=np.array([2, 4])), "target to have rank 2"),
+        (force(target=[[2, 4]]), "target to be a tensor or an array"),
+        (force(target=np.zeros((2, 0, 3), "int32")), "at least one caption"),
+        (
+            force(target=np.full((3, 2, 3), 2)),
+            "batch sizes. Received: source: 2",
+        ),
+        (force(target=np.full((3, 3), 2)), "batch sizes. Received: source: 2"),
         (lambda m: make("sharp"), "attention to be one of"),
         (lambda m: make(gated=None), "gated to be True or False"),
         (lambda m: make(attention_units=1.5), "attention_units to be an"),
