@@ -128,7 +128,8 @@ def load_task(settings) -> Task:
         digest=digest_of(digest),
         description=(
             f"{name}, {count} training images of {settings.side}x"
-            f"{settings.side} with {settings.captions_each} captions each, "
+            f"{settings.side} with {settings.captions_each} "
+            f"caption{'s' * (settings.captions_each > 1)} each, "
             f"{len(vocabulary)} words"
         ),
         name=name,
