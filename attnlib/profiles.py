@@ -256,11 +256,17 @@ class FineGrained(Settings):
     `side` pixels high and wide; a window is `scale` of that and read at `crop`
     pixels. The reader has `convolutions`, the first of `filters`, and gives
     `units` features. `overlap_penalty` is the weight of what windows share
-    in the loss, `localization_rate` the factor of the learning rate in the
-    localisation network.
+    in the loss. Over the first `habit_share` of the updates the windows' habits
+    fade and their maps get `sharpness` times as sharp; 0, habits stay.
+    `localization_rate` is the factor of the learning rate in the localisation
+    network.
     """
 
-    may_be_zero: ClassVar[tuple] = ("dropout", "overlap_penalty")
+    may_be_zero: ClassVar[tuple] = (
+        "dropout",
+        "overlap_penalty",
+        "habit_share",
+    )
 
     dataset: str = "two_part_glyphs"
     models: tuple = ("none", "1-st", "2-st")
@@ -277,8 +283,10 @@ class FineGrained(Settings):
     localization_filters: int = 8
     localization_pool: int = 2
     overlap_penalty: float = 1.0
-    localization_rate: float = 3.0
-    epochs: int = 9
+    sharpness: float = 4.0
+    habit_share: float = 0.5
+    localization_rate: float = 1.0
+    epochs: int = 14
     batch_size: int = 32
     learning_rate: float = 3e-3
 
@@ -1226,7 +1234,6 @@ _FINE_GRAINED = {
         "dropout": 0.5,
         "localization_filters": 16,
         "localization_pool": 4,
-        "localization_rate": 1.0,
         "epochs": 60,
         "learning_rate": 1e-3,
     },

@@ -25,10 +25,10 @@ _KIND = re.compile(r"([1-9])-st")
 _SPLITS = ("train", "validation", "test")
 _RECIPE = (
     "scale crop head filters convolutions units dropout localization_filters "
-    "localization_pool overlap_penalty localization_rate batch_size "
-    "learning_rate"
+    "localization_pool overlap_penalty sharpness habit_share "
+    "localization_rate batch_size learning_rate"
 ).split()
-_NETWORK = _RECIPE[: _RECIPE.index("localization_rate")]
+_NETWORK = _RECIPE[: _RECIPE.index("habit_share")]
 _TOGETHER = 200  # Images that are looked at in one step.
 _WATCHED = 2  # Validation images whose windows are kept after every epoch.
 _SHIFT = 0.1  # Of photographs while training, as a part of the side.
@@ -176,6 +176,7 @@ def build(settings, task, kind, steps) -> ParallelTransformers:
     model = ParallelTransformers(
         parse(kind),
         len(task.classes),
+        habit_updates=round(settings.habit_share * steps),
         **{key: getattr(settings, key) for key in _NETWORK},
     )
     model.build((None, *task.train[0].shape[1:]))

@@ -8,7 +8,7 @@ from attnlib.ops import checks
 from attnlib.ops.grids import affine_grid, attention_matrix, cell_middles
 from attnlib.ops.sampling import bilinear_sample
 
-VERSION = 1  # Raised when trained results change.
+VERSION = 2  # Raised when trained results change.
 
 HEADS = ("expected", "dense")
 
@@ -25,6 +25,7 @@ class ParallelTransformers(keras.Model):
        `"expected"`: one map a window, m_n = a 1x1 convolution of the features
        plus a habit, a learned map that is the same for all images;
        (x, y)_n = sum over the cells of softmax(m_n) times the cell's middle.
+       While the network learns, the habit may fade and the rest grow sharp.
        `"dense"`: (x, y)_n = (1 - s) tanh(two Dense layers), the paper's layers
        with a bound, so that no window leaves the image.
     2. Windows of the fixed scale s at those middles, read bilinearly:
@@ -58,6 +59,13 @@ class ParallelTransformers(keras.Model):
         localization_pool: Pixels a side that are averaged before them.
         overlap_penalty: Weight of the penalty on overlap, in nats; 0 for
             none.
+        habit_updates: Calls with `training=True` over which habits fade: their
+            weight w falls from 1 to 0 in equal steps, and windows come to look
+            for something wherever it is, not in a region of their own. 0:
+            habits stay, w = 1. Only the head `"expected"` has habits.
+        sharpness: What the convolution is multiplied by once habits have
+            faded, k; before, by w + (1 - w) k. The larger it is, the less a
+            window lies between two things. Without effect while w is 1.
         **kwargs: Of `keras.Model`.
 
     Call arguments:
@@ -88,8 +96,8 @@ class ParallelTransformers(keras.Model):
         Jaderberg et al. 2015, arXiv:1506.02025, section 4.3 and appendix A.
         Differs from the paper in: small networks from scratch in place of
         Inception; one reader for all windows in place of one each; the head
-        `"expected"`, the bound on the middles and the penalty on overlap,
-        which the paper does not have.
+        `"expected"` with its habits, the bound on the middles and the penalty
+        on overlap, which the paper does not have.
     """
 
     def __init__(
@@ -106,6 +114,8 @@ class ParallelTransformers(keras.Model):
         localization_filters=8,
         localization_pool=2,
         overlap_penalty=1.0,
+        habit_updates=0,
+        sharpness=1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -131,6 +141,8 @@ class ParallelTransformers(keras.Model):
         self.overlap_penalty = checks.non_negative_number(
             "overlap_penalty", overlap_penalty
         )
+        self.habit_updates = _not_negative("habit_updates", habit_updates)
+        self.sharpness = checks.positive_number("sharpness", sharpness)
         least = 2 ** (self.convolutions - 1)
         if self.crop < least:
             raise ValueError(
@@ -175,11 +187,13 @@ class ParallelTransformers(keras.Model):
                 f"for a localization_pool of {pool}. Received: images of "
                 f"{height}x{width} pixels"
             )
+        # A bias would make an empty background differ from what is outside of
+        # the image, and maps would know the border from afar.
         layers = [
             keras.layers.AveragePooling2D(pool),
-            _convolution(few, _KERNEL),
+            _convolution(few, _KERNEL, use_bias=False),
             keras.layers.MaxPooling2D(2),
-            _convolution(2 * few, _KERNEL),
+            _convolution(2 * few, _KERNEL, use_bias=False),
         ]
         start = tiles(self.transformers)
         if self.head == "expected":
@@ -193,6 +207,15 @@ class ParallelTransformers(keras.Model):
                     -far / (2 * _HABIT_WIDTH**2)
                 ),
             )
+            if self.habit_updates:
+                # Half precision does not count far.
+                self.updates = self.add_weight(
+                    name="updates",
+                    shape=(),
+                    initializer="zeros",
+                    dtype="float32",
+                    trainable=False,
+                )
         else:
             inside = np.clip(start / max(1 - self.scale, 1e-6), -0.99, 0.99)
             layers += [
@@ -213,6 +236,10 @@ class ParallelTransformers(keras.Model):
         if not self.transformers:
             return self.classify(self.crops(images), training=training)
         places = self.places(images)
+        if training and self.head == "expected" and self.habit_updates:
+            self.updates.assign(
+                ops.minimum(self.updates + 1, self.habit_updates)
+            )
         if training and self.transformers > 1 and self.overlap_penalty:
             overlap = ops.mean(shared(places, self.scale))
             self.add_loss(self.overlap_penalty * overlap)
@@ -238,7 +265,13 @@ class ParallelTransformers(keras.Model):
             found = ops.reshape(found, (-1, self.transformers, 2))
             return (1 - self.scale) * ops.tanh(found)
         maps = ops.reshape(found, (-1, *self.habit.shape))  # (B, L, N)
-        maps = maps + ops.cast(self.habit, maps.dtype)
+        habit = ops.cast(self.habit, maps.dtype)
+        if self.habit_updates:
+            left = 1 - self.updates / self.habit_updates
+            left = ops.cast(left, maps.dtype)
+            maps = (left + (1 - left) * self.sharpness) * maps + left * habit
+        else:
+            maps = maps + habit
         cells = ops.cast(self.cells, maps.dtype)
         return ops.einsum("bln,lc->bnc", ops.softmax(maps, axis=1), cells)
 
@@ -326,6 +359,8 @@ class ParallelTransformers(keras.Model):
             "localization_filters": self.localization_filters,
             "localization_pool": self.localization_pool,
             "overlap_penalty": self.overlap_penalty,
+            "habit_updates": self.habit_updates,
+            "sharpness": self.sharpness,
         }
 
 
@@ -338,11 +373,12 @@ def _not_negative(name, value):
     return value
 
 
-def _convolution(filters, size):
+def _convolution(filters, size, use_bias=True):
     return keras.layers.Conv2D(
         filters,
         size,
         padding="same",
+        use_bias=use_bias,
         # A plain rectifier can die in all places at once, behind a maximum.
         activation="leaky_relu",
         kernel_initializer="he_normal",

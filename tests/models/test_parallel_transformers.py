@@ -95,6 +95,52 @@ def test_expected_place_against_numpy():
     )
 
 
+def test_habits_fade_while_training_and_maps_get_sharp():
+    model = made(2, habit_updates=4, sharpness=3.0)
+    maps = to_numpy(model.localization(images())).astype(np.float64)
+    maps, habit = maps.reshape(3, -1, 2), to_numpy(model.habit)
+
+    def wanted(left):
+        sharp = (left + (1 - left) * 3.0) * maps + left * habit
+        weights = np.exp(sharp) / np.exp(sharp).sum(1, keepdims=True)
+        return np.einsum("bln,lc->bnc", weights, cell_middles(8, 8))
+
+    # Calls that do not train change nothing; after four, the habit is gone.
+    for calls, left in enumerate((1, 0.75, 0.5, 0.25, 0, 0)):
+        for _ in range(2):
+            model(images())
+        found = to_numpy(model.places(images()))
+        message = f"after {calls} calls"
+        np.testing.assert_allclose(found, wanted(left), 0, 1e-5, message)
+        model(images(), training=True)
+
+
+def test_a_habit_that_fades_counts_what_fit_does_and_is_saved(tmp_path):
+    model = made(2, habit_updates=6)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
+    model.fit(images(4), np.arange(4), 2, epochs=2, verbose=0)
+    assert float(to_numpy(model.updates)) == 4
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert float(to_numpy(again.updates)) == 4
+    np.testing.assert_allclose(
+        to_numpy(again.places(images())),
+        to_numpy(model.places(images())),
+        atol=1e-6,
+    )
+
+
+def test_without_habits_the_border_of_an_empty_background_is_unseen():
+    """A map moves with what it shows, within sight of the border."""
+    model = made(2, localization_filters=4)
+    thing = np.random.default_rng(0).random((8, 8, 1))
+    canvas = np.zeros((2, 32, 32, 1), "float32")
+    canvas[0, 12:20, 12:20] = canvas[1, 4:12, 20:28] = thing
+    middle, corner = to_numpy(model.localization(canvas))  # (8, 8, 2) each
+    np.testing.assert_allclose(corner[:6, 2:], middle[2:, :6], atol=1e-5)
+    assert np.ptp(middle) > 0.01
+
+
 def test_windows_pay_for_what_they_share():
     """The share of a window, counted on a fine grid."""
     places = np.float32([[[-0.1, 0.0], [0.2, 0.3], [0.9, 0.9]]])
