@@ -1407,8 +1407,8 @@ _SETTINGS = {
                 "prediction-noise",
             ),
         },
-        # What one CPU core learns in about 50 minutes: 287 updates a pass, of
-        # about 2.4 seconds each (JAX, measured).
+        # What one CPU core learns in half an hour: 287 updates a pass, of
+        # about 1.6 seconds each (JAX, measured).
         "small": {
             "models": ("synthesis",),
             "layers": 2,
