@@ -274,6 +274,8 @@ class QuestionOnly(QuestionModel):
 
     def build_layers(self, features_shape, question_shape):
         """Build the layers for features and questions of given shapes."""
+        if self.encoder is not None:
+            self.encoder.trainable = False  # No gradient reaches it.
         self.question.build(question_shape)
         self.answer.build((None, self.units))
 

@@ -128,14 +128,17 @@ def test_saves_and_loads(kind, tmp_path):
     assert set(defaults) - {"args", "kwargs"} <= set(model.get_config())
 
 
-def test_an_encoder_is_part_of_the_model(tmp_path):
-    encoder = keras.Sequential(
+def small_encoder():
+    return keras.Sequential(
         [
             keras.Input((6, 6, 3)),
             keras.layers.Conv2D(WIDTH, 3, 2, padding="same"),
         ]
     )
-    model = qa.SpatialMemoryNetwork(WORDS, ANSWERS, 6, encoder=encoder)
+
+
+def test_an_encoder_is_part_of_the_model(tmp_path):
+    model = qa.SpatialMemoryNetwork(WORDS, ANSWERS, 6, encoder=small_encoder())
     model.build({"image": (None, 6, 6, 3), "question": (None, 4)})
     x = {"image": np.ones((2, 6, 6, 3), "float32"), "question": QUESTION}
     out = to_numpy(model(x))
@@ -143,6 +146,20 @@ def test_an_encoder_is_part_of_the_model(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(out["logits"], to_numpy(again(x))["logits"])
+
+
+def test_who_never_looks_does_not_train_the_encoder(recwarn):
+    x = {"image": np.ones((2, 6, 6, 3), "float32"), "question": QUESTION}
+    trainable = {}
+    for layer in (qa.QuestionOnly, qa.SpatialMemoryNetwork):
+        model = layer(WORDS, ANSWERS, 6, encoder=small_encoder())
+        model.build({key: value.shape for key, value in x.items()})
+        model.compile("adam")
+        model.train_on_batch(x, np.array([0, 1]))
+        trainable[layer] = model.encoder.trainable_weights
+    assert not trainable[qa.QuestionOnly]
+    assert len(trainable[qa.SpatialMemoryNetwork]) == 2
+    assert not [w for w in recwarn if "Gradients do not" in str(w.message)]
 
 
 def test_the_mean_pool_has_no_positions():
