@@ -517,6 +517,29 @@ def read_question(task, question) -> str:
     return " ".join(words)
 
 
+def askable(task, split="test") -> np.ndarray:
+    """Return the rows of a split whose questions `read_question` reads.
+
+    With real questions some words occur too rarely to be learned.
+
+    Args:
+        task: A `Task`.
+        split: `"train"`, `"validation"` or `"test"`.
+
+    Returns:
+        Integers (R,), rising.
+    """
+    known = set(task.vocabulary.words[text.END + 1 :])
+    rows = [
+        row
+        for row, question in enumerate(getattr(task, split)["question"])
+        if (words := questions.words(question).split())
+        and known.issuperset(words)
+        and len(words) <= task.longest
+    ]
+    return np.array(rows, int)
+
+
 def _hint(received, known):
     """Return what was perhaps meant, or nothing."""
     near = difflib.get_close_matches(received, known, 1, 0.6)

@@ -297,6 +297,15 @@ def test_questions_are_read_or_refused(task):
             answering.read_question(task, bad)
 
 
+def test_questions_with_rare_words_are_not_askable(task):
+    first, second = task.test["question"][:2]
+    lines = [first, f"{first} zebra", "?", "the " * 40, second]
+    few = dataclasses.replace(task, test={**task.test, "question": lines})
+    assert answering.askable(few).tolist() == [0, 4]
+    everything = answering.askable(task, "train")
+    assert everything.tolist() == list(range(len(task.train["question"])))
+
+
 def test_answers_outside_of_the_vocabulary_are_refused(task):
     assert task.answers[answering.read_answer(task, "red")] == "red"
     with pytest.raises(ValueError, match="Did you mean 'red'"):
