@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from attnlib.models import counting
 from attnlib.ops import checks
 from attnlib.ops.grids import affine_grid, attention_matrix, cell_middles
 from attnlib.ops.sampling import bilinear_sample
@@ -208,14 +209,7 @@ class ParallelTransformers(keras.Model):
                 ),
             )
             if self.habit_updates:
-                # Half precision does not count far.
-                self.updates = self.add_weight(
-                    name="updates",
-                    shape=(),
-                    initializer="zeros",
-                    dtype="float32",
-                    trainable=False,
-                )
+                self.updates = counting.scalar(self, "updates")
         else:
             inside = np.clip(start / max(1 - self.scale, 1e-6), -0.99, 0.99)
             layers += [

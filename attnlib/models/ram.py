@@ -5,6 +5,7 @@ from keras import ops
 
 from attnlib import losses
 from attnlib.layers import GlimpseSensor
+from attnlib.models import counting
 from attnlib.ops import checks
 
 VERSION = 1  # Raised when trained results change.
@@ -156,15 +157,8 @@ class RecurrentAttention(keras.Model):
 
     def _add_counter(self):
         if self.exploration_std is not None:
-            # A weight, so that a resumed training goes on where it stopped.
-            self.calls_in_training = self.add_weight(
-                name="calls_in_training",
-                shape=(),
-                dtype="float32",
-                initializer="zeros",
-                trainable=False,
-                autocast=False,  # float16 counts to 2048 only.
-            )
+            name = "calls_in_training"
+            self.calls_in_training = counting.scalar(self, name)
 
     def build(self, images_shape):
         checks.shape_rank("images", images_shape, 4)

@@ -6,6 +6,7 @@ from keras import ops
 
 from attnlib import losses
 from attnlib.layers import HardAttention, SoftAttention
+from attnlib.models import counting
 from attnlib.models.captioner import Captioner, one_by_one
 from attnlib.models.recurrent import word_nll
 from attnlib.ops import attention_entropy, checks, choice_log_prob
@@ -192,14 +193,7 @@ class ShowAttendTell(Captioner):
         self.from_state.build((None, self.units))
         self.output_layer.build((None, None, self.embedding_size))
         if self.is_hard:
-            self.baseline = self.add_weight(
-                name="baseline",
-                shape=(),
-                dtype="float32",
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-            )
+            self.baseline = counting.scalar(self, "baseline")
         self.built = True
 
     def encode(self, source, training=False):

@@ -11,6 +11,7 @@ from keras import ops
 
 from attnlib.layers import SpatialTransformer
 from attnlib.layers.spatial_transformer import TRANSFORMS
+from attnlib.models import counting
 from attnlib.ops import checks
 from attnlib.ops.grids import affine_grid
 from attnlib.ops.sampling import bilinear_sample
@@ -427,13 +428,7 @@ class CoLocalizer(keras.Model):
         self.place = keras.layers.Dense(
             2, "tanh", kernel_initializer="zeros", name="place"
         )
-        self.steps = self.add_weight(
-            shape=(),
-            initializer="zeros",
-            dtype="float32",
-            trainable=False,
-            name="steps",
-        )
+        self.steps = counting.scalar(self, "steps")
 
     def build(self, images_shape):
         checks.shape_rank("images", images_shape, 4)

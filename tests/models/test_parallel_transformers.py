@@ -130,6 +130,13 @@ def test_a_habit_that_fades_counts_what_fit_does_and_is_saved(tmp_path):
     )
 
 
+def test_updates_are_counted_beyond_what_half_precision_can():
+    model = made(2, habit_updates=10_000, dtype="mixed_float16")
+    model.updates.assign(4096.0)
+    model(images(), training=True)
+    assert float(to_numpy(model.updates)) == 4097
+
+
 def test_without_habits_the_border_of_an_empty_background_is_unseen():
     """A map moves with what it shows, within sight of the border."""
     model = made(2, localization_filters=4)

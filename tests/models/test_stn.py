@@ -441,6 +441,13 @@ def test_random_windows_stay_inside_and_crops_start_in_the_middle():
     np.testing.assert_allclose(out["others"][:2], expected, atol=1e-4)
 
 
+def test_steps_are_counted_beyond_what_half_precision_can():
+    model = colocalizer(shrink_steps=10_000, dtype="mixed_float16")
+    model.steps.assign(4096.0)
+    model(random(2, 36, 36, 1), training=True)
+    assert float(to_numpy(model.steps)) == 4097
+
+
 def test_windows_shrink_from_the_start_to_a_crop_while_training():
     model = colocalizer(start=0.75, shrink_steps=4)
     images = random(3, 36, 36, 1)
